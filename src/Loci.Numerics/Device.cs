@@ -1,0 +1,59 @@
+namespace Loci.Numerics;
+
+/// <summary>
+/// The machine that tensors live on: it owns their memory and runs one method per kernel. Operations speak only to it, so a port to other
+/// hardware is a subclass of this class and nothing else. Kernels take shapes as plain numbers; they are checked by the operations that call them.
+/// </summary>
+public abstract partial class Device : IDisposable
+{
+    private protected Device()
+    {
+    }
+
+    /// <summary>A short name for logs and reports, such as <c>cpu (2 threads, 512-bit)</c>.</summary>
+    public abstract string Description { get; }
+
+    /// <summary>Allocates memory with undefined contents, aligned to 64 bytes.</summary>
+    /// <exception cref="InsufficientMemoryException">The memory is not to be had.</exception>
+    public abstract DeviceSpan<T> Allocate<T>(long count) where T : unmanaged;
+
+    /// <summary>Frees memory from <see cref="Allocate"/>; an empty span is ignored.</summary>
+    public abstract void Free<T>(DeviceSpan<T> span) where T : unmanaged;
+
+    /// <summary>Copies host values to the start of a device range.</summary>
+    public abstract void CopyFromHost<T>(ReadOnlySpan<T> source, DeviceSpan<T> destination) where T : unmanaged;
+
+    /// <summary>Copies a device range to the host.</summary>
+    public abstract void CopyToHost<T>(DeviceSpan<T> source, Span<T> destination) where T : unmanaged;
+
+    /// <summary>Sets every element to zero.</summary>
+    public void Clear(DeviceSpan<float> destination) => Fill(destination, 0);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Frees what the device holds.</summary>
+    protected virtual void Dispose(bool disposing)
+    {
+    }
+
+    /// <summary>Sets every element to <paramref name="value"/>.</summary>
+    internal abstract void Fill(DeviceSpan<float> destination, float value);
+
+    /// <summary>Copies one range to another of the same length.</summary>
+    internal abstract void Copy(DeviceSpan<float> source, DeviceSpan<float> destination);
+
+    /// <summary>destination += scale * source.</summary>
+    internal abstract void AddScaled(DeviceSpan<float> source, float scale, DeviceSpan<float> destination);
+
+    /// <summary>
+    /// C = op(A) op(B), or C += op(A) op(B): op(A) is [m, k], op(B) is [k, n], C is [m, n], each row-major with the given distance between rows.
+    /// </summary>
+    internal abstract void MatrixMultiply(
+        bool transposeA, bool transposeB, int m, int n, int k,
+        DeviceSpan<float> a, int strideA, DeviceSpan<float> b, int strideB, DeviceSpan<float> c, int strideC, bool accumulate);
+}
