@@ -1,0 +1,189 @@
+using Loci.Numerics.Kernels;
+
+namespace Loci.Numerics;
+
+public sealed unsafe partial class CpuDevice
+{
+    internal override void MatrixScan(in ScanArguments arguments)
+    {
+        var work = ScanWork(arguments);
+        _workers.For(ItemCount(arguments.Plan) * arguments.Heads, &MemoryScan.Forward, &work);
+        if (arguments.Plan.Merges.Count > 0)
+        {
+            var merge = MergeWork(arguments, work);
+            _workers.For(arguments.Plan.MergeRanges.Count / 2 * arguments.Heads, &MemoryMerge.Forward, &merge);
+        }
+    }
+
+    internal override void MatrixScanBackward(in ScanArguments arguments, in ScanGradients gradients)
+    {
+        var work = ScanWork(arguments);
+        work.DOutput = Pointer(gradients.Output);
+        work.DStates = Pointer(gradients.States);
+        work.DQ = Pointer(gradients.Queries);
+        work.AddQ = gradients.AddQueries;
+        work.DK = Pointer(gradients.Keys);
+        work.AddK = gradients.AddKeys;
+        work.DV = Pointer(gradients.Values);
+        work.AddV = gradients.AddValues;
+        work.DLogDecay = Pointer(gradients.LogDecay);
+        work.AddLogDecay = gradients.AddLogDecay;
+        work.DPreviousGate = Pointer(gradients.PreviousGate);
+        work.AddPreviousGate = gradients.AddPreviousGate;
+        work.DWriteGate = Pointer(gradients.WriteGate);
+        work.AddWriteGate = gradients.AddWriteGate;
+        var hasMerges = arguments.Plan.Merges.Count > 0 && !gradients.States.IsEmpty;
+        var merge = MergeWork(arguments, work);
+        var mergeItems = arguments.Plan.MergeRanges.Count / 2 * arguments.Heads;
+        if (hasMerges)
+        {
+            _workers.For(mergeItems, &MemoryMerge.PropagateBackward, &merge);
+        }
+
+        _workers.For(ItemCount(arguments.Plan) * arguments.Heads, &MemoryScan.Backward, &work);
+        if (hasMerges && work.IsGated)
+        {
+            _workers.For(mergeItems, &MemoryMerge.InputBackward, &merge);
+        }
+    }
+
+    internal override void CachedRead(in ReadArguments arguments)
+    {
+        var work = ReadWork(arguments);
+        var plan = arguments.Plan;
+        if (arguments.IsGated)
+        {
+            if (arguments.PoolsKeys)
+            {
+                _workers.For(plan.SlotCount, &MemoryRead.PoolKeys, &work);
+            }
+
+            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.Score, &work);
+            _workers.For(plan.GroupCount, &MemoryRead.Normalize, &work);
+            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.GatedForward, &work);
+        }
+        else
+        {
+            _workers.For(plan.GroupRanges.Count / 2 * arguments.Heads, &MemoryRead.SumStates, &work);
+            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.SumForward, &work);
+        }
+    }
+
+    internal override void CachedReadBackward(in ReadArguments arguments, in ReadGradients gradients)
+    {
+        var work = ReadWork(arguments);
+        var plan = arguments.Plan;
+        int heads = arguments.Heads, groups = plan.GroupCount;
+        work.DOutput = Pointer(gradients.Output);
+        work.DOnline = Pointer(gradients.Online);
+        work.AddOnline = gradients.AddOnline;
+        work.DQ = Pointer(gradients.Queries);
+        work.AddQ = gradients.AddQueries;
+        work.DU = Pointer(gradients.Routing);
+        work.AddU = gradients.AddRouting;
+        work.DK = Pointer(gradients.Keys);
+        work.AddK = gradients.AddKeys;
+        work.DStates = Pointer(gradients.States);
+        work.DLogits = Pointer(gradients.Logits);
+        work.DPooledKeys = Pointer(gradients.PooledKeys);
+        work.Partials = Pointer(gradients.Partials);
+        if (!arguments.IsGated)
+        {
+            _workers.For(groups * heads, &MemoryRead.SumBackwardGroup, &work);
+            Fill(gradients.States, 0);
+            _workers.For(plan.GroupRanges.Count / 2 * heads, &MemoryRead.SumBackwardStates, &work);
+            return;
+        }
+
+        _workers.For(groups * heads, &MemoryRead.GatedBackwardRead, &work);
+        _workers.For(groups, &MemoryRead.NormalizeBackward, &work);
+        _workers.For(groups * heads, &MemoryRead.ScoreBackward, &work);
+        _workers.For(plan.SlotCount * heads, &MemoryRead.GatedBackwardSlot, &work);
+        if (work.DK != null)
+        {
+            _workers.For(groups * heads, &MemoryRead.GatedBackwardKeys, &work);
+        }
+
+        SumPartials(work.Partials, groups, heads, Pointer(gradients.Temperature), gradients.AddTemperature);
+        SumPartials(work.Partials + 1, groups, heads, Pointer(gradients.OnlineBias), gradients.AddOnlineBias);
+    }
+
+    private static int ItemCount(MemoryPlan plan) => plan.Items.Count / 2;
+
+    private static void SumPartials(float* partials, int groups, int heads, float* destination, bool accumulate)
+    {
+        if (destination == null)
+        {
+            return;
+        }
+
+        for (var head = 0; head < heads; head++)
+        {
+            double sum = accumulate ? destination[head] : 0;
+            for (var group = 0; group < groups; group++)
+            {
+                sum += partials[2 * (((long)group * heads) + head)];
+            }
+
+            destination[head] = (float)sum;
+        }
+    }
+
+    private static MemoryScan.Work ScanWork(in ScanArguments arguments) => new()
+    {
+        Heads = arguments.Heads,
+        Width = arguments.Width,
+        Stride = arguments.Heads * arguments.Width,
+        ChunkLength = arguments.Plan.ChunkLength,
+        Chunks = Pointer(arguments.Plan.Chunks.Data),
+        Items = Pointer(arguments.Plan.Items.Data),
+        SlotCount = arguments.Plan.SlotCount,
+        Q = Pointer(arguments.Queries),
+        K = Pointer(arguments.Keys),
+        V = Pointer(arguments.Values),
+        LogDecay = Pointer(arguments.LogDecay),
+        PreviousGate = Pointer(arguments.PreviousGate),
+        WriteGate = Pointer(arguments.WriteGate),
+        Output = Pointer(arguments.Output),
+        States = Pointer(arguments.States),
+        ChunkStates = Pointer(arguments.ChunkStates),
+    };
+
+    private static MemoryMerge.Work MergeWork(in ScanArguments arguments, in MemoryScan.Work scan) => new()
+    {
+        Scan = scan,
+        Merges = Pointer(arguments.Plan.Merges.Data),
+        Ranges = Pointer(arguments.Plan.MergeRanges.Data),
+    };
+
+    private static MemoryRead.Work ReadWork(in ReadArguments arguments) => new()
+    {
+        Heads = arguments.Heads,
+        Width = arguments.Width,
+        Stride = arguments.Heads * arguments.Width,
+        SharesGates = arguments.SharesGates,
+        TopK = arguments.TopK,
+        RouterKey = arguments.RouterKey,
+        GroupCount = arguments.Plan.GroupCount,
+        Groups = Pointer(arguments.Plan.Groups.Data),
+        Visible = Pointer(arguments.Plan.Visible.Data),
+        Slots = Pointer(arguments.Plan.Slots.Data),
+        SeenBy = Pointer(arguments.Plan.SeenBy.Data),
+        Cover = Pointer(arguments.Plan.Cover.Data),
+        GroupRanges = Pointer(arguments.Plan.GroupRanges.Data),
+        Online = Pointer(arguments.Online),
+        Q = Pointer(arguments.Queries),
+        U = Pointer(arguments.Routing),
+        K = Pointer(arguments.Keys),
+        States = Pointer(arguments.States),
+        Temperature = Pointer(arguments.Temperature),
+        OnlineBias = Pointer(arguments.OnlineBias),
+        Output = Pointer(arguments.Output),
+        PooledKeys = Pointer(arguments.PooledKeys),
+        Scores = Pointer(arguments.Scores),
+        Gates = Pointer(arguments.Gates),
+        Sums = Pointer(arguments.Sums),
+        InitialKeys = Pointer(arguments.InitialKeys),
+        InitialCount = arguments.InitialCount,
+    };
+}
