@@ -31,6 +31,42 @@ public static class CachedMemory
             Sequences.Gate(gates.B, head, start, end),
             Sequences.Gate(gates.L, head, start, end)));
 
+    /// <summary>Deep memories over several sequences.</summary>
+    /// <param name="q">[rows, heads d]</param>
+    /// <param name="k">[rows, heads d]</param>
+    /// <param name="v">[rows, heads d]</param>
+    /// <param name="u">[rows, heads d], the router's vectors; null = q</param>
+    /// <param name="parameters">Initial weights and gain of every head.</param>
+    /// <param name="gates">Gates of the memories.</param>
+    /// <param name="memory">The rule of the memories.</param>
+    /// <param name="temperature">[heads], the router's tau; null = 1</param>
+    /// <param name="options">Segments and aggregation.</param>
+    /// <param name="heads">Number of consecutive blocks of columns.</param>
+    /// <param name="sequenceStarts">First row of every sequence.</param>
+    /// <returns>[rows, heads d]</returns>
+    public static Real[,] Forward(
+        Real[,] q,
+        Real[,] k,
+        Real[,] v,
+        Real[,]? u,
+        DeepMemoryParameters parameters,
+        DeepMemoryGates gates,
+        DeepMemoryOptions memory,
+        Real[]? temperature,
+        CachedMemoryOptions options,
+        int heads,
+        int[] sequenceStarts) =>
+        Forward(q, k, v, u, temperature, options, heads, sequenceStarts, (head, start, end, keys, values) => new DeepMemory(
+            keys,
+            values,
+            parameters.W1[head],
+            parameters.W2[head],
+            parameters.Gain?[head],
+            Sequences.Gate(gates.LearningRate, head, start, end)!,
+            Sequences.Gate(gates.LogDecay, head, start, end),
+            Sequences.Gate(gates.Momentum, head, start, end),
+            memory));
+
     /// <summary>Any memories over several sequences.</summary>
     /// <param name="q">[rows, heads dk]</param>
     /// <param name="k">[rows, heads dk]</param>

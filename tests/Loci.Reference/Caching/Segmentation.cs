@@ -16,6 +16,8 @@ public abstract record Segmentation
 /// <summary>Segments of one length C.</summary>
 public sealed record ConstantSegmentation(int Length) : Segmentation
 {
+    public int Length { get; } = Length > 0 ? Length : throw new ArgumentOutOfRangeException(nameof(Length), Length, "A segment holds at least one token.");
+
     /// <inheritdoc/>
     public override VisibleSegments At(int position)
     {
@@ -37,6 +39,8 @@ public sealed record ConstantSegmentation(int Length) : Segmentation
 /// </summary>
 public sealed record LogarithmicSegmentation(int Block) : Segmentation
 {
+    public int Block { get; } = Block > 0 ? Block : throw new ArgumentOutOfRangeException(nameof(Block), Block, "A segment holds at least one token.");
+
     /// <inheritdoc/>
     public override VisibleSegments At(int position)
     {

@@ -28,7 +28,7 @@ internal static class FiniteDifferences
     }
 
     /// <summary>The same for matrices in and a matrix out; the output is weighted by fixed irregular numbers.</summary>
-    public static void Check((int Rows, int Columns)[] shapes, Func<Real[][,], Real[,]> function, int seed = 1, double tolerance = 1e-8)
+    public static void Check((int Rows, int Columns)[] shapes, Func<Real[][,], Real[,]> function, int seed = 1, double step = 1e-3, double tolerance = 1e-8)
     {
         double[] point = Samples.Normal(shapes.Sum(shape => shape.Rows * shape.Columns), seed);
         Check(
@@ -46,7 +46,8 @@ internal static class FiniteDifferences
 
                 return WeightedSum(function(matrices));
             },
-            tolerance: tolerance);
+            step,
+            tolerance);
     }
 
     public static Real WeightedSum(Real[,] y)
