@@ -31,7 +31,7 @@ internal struct ScanArguments
     public DeviceSpan<float> PreviousGate;       // b, [rows, H] or empty
     public DeviceSpan<float> WriteGate;          // l, [rows, H] or empty
     public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]
-    public DeviceSpan<float> States;             // cached, then final, [slots + finals, H, d, d]
+    public DeviceSpan<float> States;             // cached, [slots, H, d, d]
     public DeviceSpan<float> ChunkStates;        // before every chunk, [chunks, H, d, d], or empty
 }
 

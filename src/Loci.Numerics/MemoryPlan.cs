@@ -7,7 +7,7 @@ namespace Loci.Numerics;
 /// <remarks>It is filled by the segmentation and read by the kernels; it is reused from step to step without allocating.</remarks>
 public sealed class MemoryPlan : IDisposable
 {
-    internal const int ChunkFields = 5;
+    internal const int ChunkFields = 4;
     internal const int GroupFields = 8;
     internal const int SlotFields = 4;
     internal const int MergeFields = 4;
@@ -37,9 +37,6 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Number of cached states (checkpoints) that some row reads.</summary>
     public int SlotCount { get; private set; }
 
-    /// <summary>Number of final states kept behind the checkpoints, one a sequence; 0 unless asked for.</summary>
-    public int FinalCount { get; private set; }
-
     /// <summary>Longest chunk, in rows.</summary>
     public int ChunkLength { get; private set; }
 
@@ -58,7 +55,7 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Sum over the rows of the cached states read.</summary>
     public long VisibleRows => GateCount - Rows;
 
-    // first row, rows, slot or -1, final slot or -1, whether the state starts from zero
+    // first row, rows, slot or -1, whether the state starts from zero
     internal IntTable Chunks { get; }
 
     // [first chunk, past the last): chunks whose states depend on each other
@@ -89,7 +86,7 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Starts filling the plan anew.</summary>
     public void Begin()
     {
-        Rows = SlotCount = FinalCount = ChunkLength = LongestGroup = MostVisible = GateCount = 0;
+        Rows = SlotCount = ChunkLength = LongestGroup = MostVisible = GateCount = 0;
         foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Clear();
@@ -128,9 +125,7 @@ public sealed class MemoryPlan : IDisposable
     /// <param name="rows">Number of rows, at least 1.</param>
     /// <param name="slot">Slot that keeps the state after the chunk, or -1.</param>
     /// <param name="startsFromZero">Whether the memory starts from zero; the chunk then starts a new independent piece of work.</param>
-    /// <param name="isLast">Whether it ends its sequence, so that its state is a final state.</param>
-    /// <param name="keepFinal">Whether final states are kept.</param>
-    public void AddChunk(int firstRow, int rows, int slot, bool startsFromZero, bool isLast, bool keepFinal)
+    public void AddChunk(int firstRow, int rows, int slot, bool startsFromZero)
     {
         var index = Chunks.Count / ChunkFields;
         if (startsFromZero)
@@ -146,7 +141,6 @@ public sealed class MemoryPlan : IDisposable
         Chunks.Add(firstRow);
         Chunks.Add(rows);
         Chunks.Add(slot);
-        Chunks.Add(isLast && keepFinal ? FinalCount++ : -1);
         Chunks.Add(startsFromZero ? 1 : 0);
         ChunkLength = Math.Max(ChunkLength, rows);
         Rows = firstRow + rows;

@@ -137,7 +137,6 @@ public sealed unsafe partial class CpuDevice
         ChunkLength = arguments.Plan.ChunkLength,
         Chunks = Pointer(arguments.Plan.Chunks.Data),
         Items = Pointer(arguments.Plan.Items.Data),
-        SlotCount = arguments.Plan.SlotCount,
         Q = Pointer(arguments.Queries),
         K = Pointer(arguments.Keys),
         V = Pointer(arguments.Values),

@@ -19,7 +19,6 @@ internal static unsafe class MemoryScan
         public int ChunkLength;
         public int* Chunks;
         public int* Items;
-        public int SlotCount;
         public float* Q;
         public float* K;
         public float* V;
@@ -78,7 +77,7 @@ internal static unsafe class MemoryScan
         for (var i = first; i < past; i++)
         {
             var chunk = work.Chunks + (i * MemoryPlan.ChunkFields);
-            int row = chunk[0], rows = chunk[1], slot = chunk[2], final = chunk[3];
+            int row = chunk[0], rows = chunk[1], slot = chunk[2];
             var offset = ((long)row * stride) + (head * d);
             float* q = work.Q + offset, k = work.K + offset, v = work.V + offset, o = work.Output + offset;
             if (work.ChunkStates != null && !isZero)
@@ -124,7 +123,7 @@ internal static unsafe class MemoryScan
 
             // O += P V
             MatrixProduct.MultiplySmall(false, false, rows, d, rows, p, c, v, stride, o, stride, !isZero);
-            if (i == past - 1 && slot < 0 && final < 0)
+            if (i == past - 1 && slot < 0)
             {
                 break;
             }
@@ -150,11 +149,6 @@ internal static unsafe class MemoryScan
             if (slot >= 0)
             {
                 MemoryVector.Copy(n, work.States + ((((long)slot * heads) + head) * stateSize), d * d);
-            }
-
-            if (final >= 0)
-            {
-                MemoryVector.Copy(n, work.States + ((((long)(work.SlotCount + final) * heads) + head) * stateSize), d * d);
             }
         }
     }

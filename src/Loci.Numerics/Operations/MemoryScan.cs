@@ -41,7 +41,7 @@ public static class MemoryScan
             || logDecay is { RequiresGradient: true } || previousGate is { RequiresGradient: true } || writeGate is { RequiresGradient: true });
         var width = columns / heads;
         var output = tape.NewOutput(q.Shape, record);
-        var states = tape.NewOutput(new Shape(plan.SlotCount + plan.FinalCount, heads, width, width), record);
+        var states = tape.NewOutput(new Shape(plan.SlotCount, heads, width, width), record);
         var chunkStates = record ? tape.Allocate((long)(plan.Chunks.Count / MemoryPlan.ChunkFields) * heads * width * width) : default;
         var arguments = Arguments(plan, q, k, v, heads, logDecay, previousGate, writeGate, output, states, chunkStates);
         tape.Device.MatrixScan(arguments);
@@ -186,5 +186,5 @@ public static class MemoryScan
 
 /// <summary>What a memory scan gives.</summary>
 /// <param name="Output">Online reads M_t q_t, [rows, H*d].</param>
-/// <param name="States">Cached states, then final ones where the plan keeps them, [slots + finals, H, d_k, d_v]: transposed, so that a read is q times a state.</param>
+/// <param name="States">Cached states, [slots, H, d_k, d_v]: transposed, so that a read is q times a state.</param>
 public readonly record struct ScanResult(Tensor Output, Tensor States);
