@@ -13,6 +13,7 @@ public sealed unsafe partial class CpuDevice : Device
 
     private readonly Workers _workers;
     private readonly bool _ownsWorkers;
+    private readonly ScratchPool _scratch = new();
 
     /// <summary>Makes a device that uses all cores.</summary>
     public CpuDevice()
@@ -96,9 +97,13 @@ public sealed unsafe partial class CpuDevice : Device
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        if (disposing && _ownsWorkers)
+        if (disposing)
         {
-            _workers.Dispose();
+            _scratch.Dispose();
+            if (_ownsWorkers)
+            {
+                _workers.Dispose();
+            }
         }
 
         base.Dispose(disposing);

@@ -5,7 +5,7 @@ namespace Loci.Numerics.Kernels;
 
 /// <summary>
 /// Functions of vectors of float32, within about two units in the last place. Results of a lane depend on that lane only. NaN in gives NaN out;
-/// no finite or infinite input of <see cref="Exp"/>, <c>Sigmoid</c>, <see cref="Softplus"/> or <see cref="NormalDistribution"/> gives NaN.
+/// no finite or infinite input of <see cref="Exp"/>, <see cref="Sigmoid"/>, <see cref="Softplus"/> or <see cref="NormalDistribution"/> gives NaN.
 /// </summary>
 internal static class VectorMath
 {

@@ -1,0 +1,20 @@
+namespace Loci.Numerics;
+
+/// <summary>An elementwise function.</summary>
+public enum ActivationKind
+{
+    /// <summary>x sigmoid(x).</summary>
+    Silu,
+
+    /// <summary>x Phi(x) with the normal distribution function Phi, not its tanh approximation.</summary>
+    Gelu,
+
+    /// <summary>1 / (1 + e^-x).</summary>
+    Sigmoid,
+
+    /// <summary>log(1 + e^x).</summary>
+    Softplus,
+
+    /// <summary>log sigmoid(x) = -log(1 + e^-x).</summary>
+    LogSigmoid,
+}
