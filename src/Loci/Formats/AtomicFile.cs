@@ -68,7 +68,8 @@ public static class AtomicFile
             throw new LociException($"Cannot write '{path}': '{folder}' is a file where a folder is needed; choose another path.");
         }
 
-        return File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
+        FileInfo file = new(full);
+        return file.LinkTarget is null ? full : file.ResolveLinkTarget(returnFinalTarget: true)!.FullName;
     }
 
     private static void Replace(string path, Action<Stream> write)

@@ -43,7 +43,7 @@ internal sealed class ChartAxis
         double extra = (to - from) * margin;
         (from, to) = (from - extra, to + extra);
         double[] values = logarithmic ? LogarithmicTicks(from, to, ticks) : LinearTicks(from, to, ticks);
-        return new ChartAxis(logarithmic, from, to, values, Label(values));
+        return new ChartAxis(logarithmic, from, to, values, Label(values, uniform: !logarithmic));
     }
 
     /// <summary>The place of a value along the axis; NaN for one the scale cannot show.</summary>
@@ -55,14 +55,14 @@ internal sealed class ChartAxis
         double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));
         double step = (rough / power) switch
         {
-            <= 1 => power,
-            <= 2 => 2 * power,
-            <= 5 => 5 * power,
+            < 1.5 => power,
+            < 3.5 => 2 * power,
+            < 7.5 => 5 * power,
             _ => 10 * power,
         };
         List<double> ticks = [];
         double tolerance = step * 1e-9;
-        for (double index = Math.Ceiling((from - tolerance) / step); index * step <= to + tolerance && ticks.Count <= 4 * count; index++)
+        for (double index = Math.Ceiling((from - tolerance) / step) + 0.0; index * step <= to + tolerance && ticks.Count <= 4 * count; index++)
         {
             // Through decimal text, so that 3 * 0.1 becomes 0.3.
             ticks.Add(double.Parse((index * step).ToString("G12", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture));
@@ -100,7 +100,7 @@ internal sealed class ChartAxis
         return [.. ticks];
     }
 
-    private static string[] Label(double[] ticks)
+    private static string[] Label(double[] ticks, bool uniform)
     {
         double greatest = ticks.Length == 0 ? 0 : ticks.Max(Math.Abs);
         if (greatest is >= 1e15 or (> 0 and < 1e-4))
@@ -108,7 +108,14 @@ internal sealed class ChartAxis
             return [.. ticks.Select(tick => tick.ToString("0.##e0", CultureInfo.InvariantCulture))];
         }
 
-        return [.. ticks.Select(tick => greatest < 10_000 ? Plain(tick) : Math.Abs(tick) switch
+        if (greatest < 10_000)
+        {
+            string[] labels = [.. ticks.Select(Plain)];
+            int decimals = uniform && labels.Length > 0 ? labels.Max(label => label.Contains('.') ? label.Length - label.IndexOf('.') - 1 : 0) : 0;
+            return decimals == 0 ? labels : [.. ticks.Select(tick => tick == 0 ? "0" : Minus(tick.ToString("F" + decimals, CultureInfo.InvariantCulture)))];
+        }
+
+        return [.. ticks.Select(tick => Math.Abs(tick) switch
         {
             >= 1e12 => Plain(tick / 1e12) + "T",
             >= 1e9 => Plain(tick / 1e9) + "G",
@@ -118,5 +125,7 @@ internal sealed class ChartAxis
         })];
     }
 
-    private static string Plain(double value) => value.ToString("0.##########", CultureInfo.InvariantCulture).Replace('-', '−');
+    private static string Plain(double value) => Minus(value.ToString("0.##########", CultureInfo.InvariantCulture));
+
+    private static string Minus(string number) => number.Replace('-', '\u2212');
 }

@@ -33,8 +33,8 @@ public sealed record ChartSeries
     public IReadOnlyList<double> Y { get; }
 
     /// <summary>
-    /// Half-life, in points, of an exponential moving average that is drawn as the curve, with the values themselves faint behind it; 0 draws the
-    /// values as they are.
+    /// Half-life, in points, of a two-sided exponential average that is drawn as the curve, with the values themselves faint behind it; 0 draws
+    /// the values as they are.
     /// </summary>
     public double SmoothingHalfLife
     {
@@ -50,26 +50,35 @@ public sealed record ChartSeries
         }
     }
 
-    /// <summary>The exponential moving average, free of bias towards its start; non-finite values are passed over and stay gaps.</summary>
+    /// <summary>The average with weights that halve every half-life to both sides, so that it does not lag; non-finite values stay gaps.</summary>
     internal static double[] Smooth(IReadOnlyList<double> values, double halfLife)
     {
-        double[] smooth = new double[values.Count];
+        double[] sums = new double[values.Count];
+        double[] weights = new double[values.Count];
         double keep = Math.Pow(0.5, 1 / halfLife);
         double sum = 0;
         double weight = 0;
-        for (int i = 0; i < smooth.Length; i++)
+        for (int i = 0; i < sums.Length; i++)
         {
-            if (!double.IsFinite(values[i]))
-            {
-                smooth[i] = double.NaN;
-                continue;
-            }
-
-            sum = (keep * sum) + ((1 - keep) * values[i]);
-            weight = (keep * weight) + (1 - keep);
-            smooth[i] = sum / weight;
+            Take(i);
+            (sums[i], weights[i]) = (sum, weight);
         }
 
-        return smooth;
+        (sum, weight) = (0, 0);
+        for (int i = sums.Length - 1; i >= 0; i--)
+        {
+            // Before this value is taken: it is in the sum from the left already.
+            sums[i] = double.IsFinite(values[i]) ? (sums[i] + (keep * sum)) / (weights[i] + (keep * weight)) : double.NaN;
+            Take(i);
+        }
+
+        return sums;
+
+        void Take(int i)
+        {
+            bool finite = double.IsFinite(values[i]);
+            sum = (keep * sum) + (finite ? values[i] : 0);
+            weight = (keep * weight) + (finite ? 1 : 0);
+        }
     }
 }

@@ -86,7 +86,7 @@ internal static class ChartSvg
         maximumY = Math.Max(chart.MaximumY ?? maximumY, minimumY);
         bool fixedY = chart.MinimumY is not null || chart.MaximumY is not null;
         return (ChartAxis.Create(minimumX, maximumX, chart.LogarithmicX, Math.Max(3, width / 90), margin: 0.01),
-            ChartAxis.Create(minimumY, maximumY, chart.LogarithmicY, Math.Max(3, height / 62), fixedY ? 0 : 0.04));
+            ChartAxis.Create(minimumY, maximumY, chart.LogarithmicY, Math.Max(3, height / 60), fixedY ? 0 : 0.04));
     }
 
     private static void DrawAxes(StringBuilder svg, LineChart chart, Frame frame, int height)

@@ -25,7 +25,7 @@ internal static class Html
         .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:1.4em 0}
         .facts div{background:var(--tint);border-radius:8px;padding:12px 14px}
         .facts dt{color:var(--soft);font-size:.82rem}
-        .facts dd{margin:.1em 0 0;font-size:1.3rem;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+        .facts dd{margin:.1em 0 0;font-size:1.14rem;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
         figure{margin:1.6em 0}
         figcaption,caption{color:var(--soft);font-size:.88rem;text-align:left}
         figure h3{font-size:1rem;margin:0 0 .4em}
