@@ -1,0 +1,157 @@
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace Loci.Cli.Terminal;
+
+/// <summary>
+/// Shows how far long work is, on standard error: a live line with bar, rate, loss and time left on a terminal, a plain line every few seconds
+/// where the output goes to a file or a pipe.
+/// </summary>
+/// <remarks>
+/// The display redraws on a thread of its own; <see cref="Report"/> only stores two numbers, so it may be called for every step. Only one display
+/// can be open on a terminal at a time.
+/// </remarks>
+internal sealed class ProgressDisplay : IDisposable
+{
+    private static readonly TimeSpan DefaultRedraw = TimeSpan.FromMilliseconds(125);
+    private static readonly TimeSpan DefaultPlain = TimeSpan.FromSeconds(10);
+    private static volatile bool _cursorHidden;
+
+    private readonly ProgressMeter _meter;
+    private readonly IAnsiConsole _console;
+    private readonly bool _live;
+    private readonly TimeSpan _interval;
+    private readonly ManualResetEventSlim _stop = new();
+    private readonly Lock _writing = new();
+    private readonly Thread _thread;
+    private bool _disposed;
+
+    internal ProgressDisplay(ProgressMeter meter, IAnsiConsole console, bool live, TimeSpan interval)
+    {
+        _meter = meter;
+        _console = console;
+        _live = live;
+        _interval = interval;
+        _thread = new Thread(live ? DrawLive : WritePlain) { IsBackground = true, Name = "progress" };
+        _thread.Start();
+    }
+
+    /// <summary>Opens a display.</summary>
+    /// <param name="description">What is being done, in a word or two.</param>
+    /// <param name="total">All there is to do, in units; 0 when nobody knows.</param>
+    /// <param name="unit">What is counted.</param>
+    /// <param name="startAt">What was done before, as when a run is resumed.</param>
+    /// <returns>The display; dispose it to leave its last state on the screen.</returns>
+    public static ProgressDisplay Start(string description, long total, ProgressUnit unit, long startAt = 0)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        bool live = !Console.IsErrorRedirected && console.Profile.Out.IsTerminal && console.Profile.Capabilities.Ansi;
+        return new ProgressDisplay(
+            new ProgressMeter(description, total, unit, startAt, TimeProvider.System), console, live, live ? DefaultRedraw : DefaultPlain);
+    }
+
+    /// <summary>Says how far the work is. Allocates nothing.</summary>
+    /// <param name="done">Units done so far, <c>startAt</c> included.</param>
+    /// <param name="loss">The loss to show; NaN keeps the one before.</param>
+    public void Report(long done, double loss = double.NaN) => _meter.Report(done, loss);
+
+    /// <summary>Writes a line above the bar.</summary>
+    /// <param name="text">The line; shown as it is.</param>
+    public void WriteLine(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        lock (_writing)
+        {
+            if (_live)
+            {
+                _console.Write(new Text(text + "\n"));
+            }
+            else
+            {
+                Plain(text);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        _stop.Set();
+        _thread.Join();
+        _stop.Dispose();
+    }
+
+    /// <summary>Shows the cursor again before the process leaves without closing the display.</summary>
+    internal static void RestoreCursor()
+    {
+        if (_cursorHidden)
+        {
+            Console.Error.Write("\e[?25h\n");
+        }
+    }
+
+    private void DrawLive()
+    {
+        try
+        {
+            _cursorHidden = true;
+            _console.Live(new ProgressLine(_meter)).Start(context =>
+            {
+                do
+                {
+                    context.Refresh();
+                }
+                while (!_stop.Wait(_interval));
+
+                context.Refresh(); // the state that stays on the screen
+            });
+        }
+        catch (IOException)
+        {
+            // The terminal is gone; the work goes on.
+        }
+        finally
+        {
+            _cursorHidden = false;
+        }
+    }
+
+    private void WritePlain()
+    {
+        try
+        {
+            while (!_stop.Wait(_interval))
+            {
+                WriteState();
+            }
+
+            WriteState();
+        }
+        catch (IOException)
+        {
+            // Nobody reads any more; the work goes on.
+        }
+
+        void WriteState()
+        {
+            ProgressState state = _meter.Look();
+            lock (_writing)
+            {
+                Plain(_meter.PlainLine(state));
+            }
+        }
+    }
+
+    // Past the console's own rendering, which would break the line at a width that a file does not have.
+    private void Plain(string line)
+    {
+        _console.Profile.Out.Writer.WriteLine(line);
+        _console.Profile.Out.Writer.Flush();
+    }
+}
