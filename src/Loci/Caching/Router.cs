@@ -1,0 +1,33 @@
+using Loci.Models;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Caching;
+
+/// <summary>The router's learned tensors and options: logit = tau &lt;u, p&gt; (+ bias for the online segment).</summary>
+internal sealed class Router
+{
+    public Router(Device device, string prefix, int heads, RouterConfiguration configuration, int topK, Initializer initializer)
+    {
+        Options = new CachedReadOptions(heads, configuration.SharedGates, topK, configuration.Key);
+        Temperature = initializer.Constant(device, prefix + "router.temperature", new Shape(heads), configuration.InitialTemperature);
+        if (configuration.OnlineBias is { } bias)
+        {
+            // Shared gates add the biases of all heads up.
+            OnlineBias = initializer.Constant(device, prefix + "router.online_bias", new Shape(heads), configuration.SharedGates ? bias / heads : bias);
+        }
+
+        Parameters = OnlineBias is null ? [Temperature] : [Temperature, OnlineBias];
+    }
+
+    public CachedReadOptions Options { get; }
+
+    public Parameter Temperature { get; }
+
+    public Parameter? OnlineBias { get; }
+
+    public IReadOnlyList<Parameter> Parameters { get; }
+
+    public Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) =>
+        CachedRead.Gated(tape, plan, scan, q, u, k, Temperature, OnlineBias, Options);
+}

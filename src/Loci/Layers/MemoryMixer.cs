@@ -1,0 +1,119 @@
+using Loci.Caching;
+using Loci.Memories;
+using Loci.Models;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Layers;
+
+/// <summary>
+/// A memory with a cache (section 7 of the method): q, k and v are SiLU(conv(x W)), q and k normalised per head; the memory is written and read, its cached
+/// states are read beside it, and the result, normalised per head and multiplied by SiLU(x W_g), is projected back.
+/// </summary>
+public sealed class MemoryMixer : Mixer
+{
+    private readonly ModelConfiguration _configuration;
+    private readonly Device _device;
+    private readonly Parameter _qkv;
+    private readonly Parameter _convolution;
+    private readonly Parameter _gate;
+    private readonly Parameter _norm;
+    private readonly Parameter _output;
+    private readonly Parameter? _routing;
+    private readonly MemoryGates _gates;
+    private readonly CacheReader _reader;
+    private readonly MemoryPlan _plan;
+    private SequenceLayout? _plannedLayout;
+    private int _plannedVersion;
+
+    internal MemoryMixer(Device device, string prefix, ModelConfiguration configuration, MixerConfiguration mixer, Initializer initializer)
+    {
+        _device = device;
+        _configuration = configuration;
+        Mixer = mixer;
+        var d = configuration.Dimension;
+        var cache = mixer.Cache;
+        var rule = MemoryRules.Find(mixer.Memory);
+        Segmentation = cache.Aggregation == AggregationKind.None
+            ? Segmentation.None
+            : new Segmentation(cache.Segments, cache.Segments == SegmentKind.Constant ? cache.SegmentLength : mixer.ChunkLength, cache.Start ?? rule.DefaultStart);
+        _qkv = initializer.Normal(device, prefix + "qkv.weight", new Shape(3 * d, d));
+        _convolution = initializer.Convolution(device, prefix + "convolution.weight", new Shape(3 * d, configuration.ConvolutionWidth));
+        _gate = initializer.Normal(device, prefix + "gate.weight", new Shape(d, d));
+        _norm = initializer.Constant(device, prefix + "norm.weight", new Shape(d), 1);
+        _output = initializer.Residual(device, prefix + "output.weight", new Shape(d, d));
+        _gates = rule.CreateGates(device, prefix, configuration, initializer);
+        _reader = CacheReader.Create(device, prefix, configuration, cache, initializer);
+        if (_reader.IsRouted && cache.Router.Query == RouterQuery.Projected)
+        {
+            _routing = initializer.Normal(device, prefix + "router.weight", new Shape(d, d));
+        }
+
+        _plan = new MemoryPlan(device);
+        Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _gates.Parameters, .. _reader.Parameters, .. _routing is null ? (Parameter[])[] : [_routing]];
+    }
+
+    /// <summary>The configuration of this mixer.</summary>
+    public MixerConfiguration Mixer { get; }
+
+    /// <summary>The segments in use.</summary>
+    public Segmentation Segmentation { get; }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Parameter> Parameters { get; }
+
+    internal int Heads => _configuration.Heads;
+
+    internal CacheReader Reader => _reader;
+
+    internal MemoryPlan Plan => _plan;
+
+    /// <inheritdoc/>
+    public override Tensor Apply(Tape tape, Tensor x, Tensor? residual, SequenceLayout layout)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        if (!ReferenceEquals(_plannedLayout, layout) || _plannedVersion != layout.Version)
+        {
+            Segmentation.Plan(_plan, layout, Mixer.ChunkLength);
+            _plannedLayout = layout;
+            _plannedVersion = layout.Version;
+        }
+
+        var inputs = Linear.Apply(tape, x, _qkv);                                                            // [rows, 3D]
+        var (q, k, v) = Convolve(tape, inputs, layout);                                                      // [rows, D] each
+        var u = _routing is null ? q : Linear.Apply(tape, x, _routing);                                      // [rows, D]
+        var gates = _gates.Compute(tape, x);                                                                 // [rows, H] each
+        var scan = MemoryScan.Apply(tape, _plan, q, k, v, Heads, gates.LogDecay, gates.PreviousGate, gates.WriteGate);
+        var y = _reader.Read(tape, _plan, scan, q, u, k);                                                    // [rows, D]
+        return Project(tape, x, y, residual);
+    }
+
+    /// <inheritdoc/>
+    public override MixerState CreateState() => new MemoryState(_device, this, _configuration);
+
+    /// <inheritdoc/>
+    public override Tensor Step(Tape tape, Tensor x, Tensor residual, MixerState state)
+    {
+        var memory = (MemoryState)state;
+        var inputs = Linear.Apply(tape, x, _qkv);
+        var (q, k, v) = memory.Convolve(tape, inputs, this);
+        var u = _routing is null ? q : Linear.Apply(tape, x, _routing);
+        var gates = _gates.Compute(tape, x);
+        var y = memory.Advance(tape, q, k, v, u, gates);
+        return Project(tape, x, y, residual);
+    }
+
+    internal (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, SequenceLayout layout)
+    {
+        var d = _configuration.Dimension;
+        var parts = ShortConvolution.Apply(
+            tape, inputs, _convolution, layout, Heads, new ConvolutionPart(d, true), new ConvolutionPart(d, true), new ConvolutionPart(d, false));
+        return (parts.First, parts.Second!, parts.Third!);
+    }
+
+    private Tensor Project(Tape tape, Tensor x, Tensor y, Tensor? residual)
+    {
+        var z = Linear.Apply(tape, x, _gate);
+        return Linear.Apply(tape, GatedRmsNorm.Apply(tape, y, _norm, z, Heads, _configuration.NormEpsilon), _output, residual);
+    }
+}

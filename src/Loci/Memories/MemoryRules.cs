@@ -1,0 +1,19 @@
+namespace Loci.Memories;
+
+/// <summary>The memory rules there are, by name.</summary>
+public static class MemoryRules
+{
+    /// <summary>All rules.</summary>
+    public static IReadOnlyList<MemoryRule> All { get; } =
+    [
+        new LinearAttention(),
+        new GatedLinearAttention(),
+        new SlidingWindowLinearAttention(),
+    ];
+
+    /// <summary>Finds a rule by its name.</summary>
+    /// <exception cref="LociException">There is none of that name.</exception>
+    public static MemoryRule Find(string name) =>
+        All.FirstOrDefault(rule => rule.Name == name)
+        ?? throw new LociException($"There is no memory rule named '{name}': use {string.Join(", ", All.Select(rule => rule.Name))} or attention.");
+}

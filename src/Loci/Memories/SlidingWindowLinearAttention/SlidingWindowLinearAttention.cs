@@ -1,0 +1,32 @@
+using Loci.Caching;
+using Loci.Models;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>Sliding-window linear attention with a window of 2 (equation 28).</summary>
+public sealed class SlidingWindowLinearAttention : MemoryRule
+{
+    /// <inheritdoc/>
+    public override string Name => "swla";
+
+    /// <inheritdoc/>
+    public override string Description => "M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T";
+
+    /// <inheritdoc/>
+    public override SegmentStart DefaultStart => SegmentStart.Independent;
+
+    /// <inheritdoc/>
+    public override MemoryGates CreateGates(Device device, string prefix, ModelConfiguration configuration, Initializer initializer) =>
+        new Gates(
+            new GateProjection(device, prefix + "decay", configuration, initializer, GateProjection.DecayBias),
+            new GateProjection(device, prefix + "previous_gate", configuration, initializer, 0),
+            new GateProjection(device, prefix + "write_gate", configuration, initializer, 0));
+
+    private sealed class Gates(GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates
+    {
+        public override IReadOnlyList<Parameter> Parameters { get; } = [.. decay.Parameters, .. previous.Parameters, .. write.Parameters];
+
+        public override GateValues Compute(Tape tape, Tensor x) => new(decay.LogSigmoid(tape, x), previous.Sigmoid(tape, x), write.Sigmoid(tape, x));
+    }
+}

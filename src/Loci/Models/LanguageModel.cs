@@ -1,0 +1,205 @@
+using Loci.Formats;
+using Loci.Layers;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Models;
+
+/// <summary>
+/// A causal language model: embedding, blocks, RMSNorm, projection to the vocabulary (section 7 of the method). The same code trains recurrent memories with
+/// or without a cache and the attention baseline.
+/// </summary>
+public sealed class LanguageModel : IDisposable
+{
+    private const string FormatName = "loci-language-model-1";
+
+    private readonly Parameter _embedding;
+    private readonly Block[] _blocks;
+    private readonly Parameter _norm;
+    private readonly Parameter? _head;
+
+    /// <summary>Makes a model with initial weights.</summary>
+    /// <param name="configuration">Its sizes and mixers.</param>
+    /// <param name="device">Where it lives.</param>
+    /// <param name="seed">Determines the initial weights.</param>
+    /// <exception cref="LociException">The configuration is not valid.</exception>
+    public LanguageModel(ModelConfiguration configuration, Device device, ulong seed = 0)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(device);
+        Configuration = configuration.Validate();
+        Device = device;
+        var initializer = new Initializer(seed, configuration.Layers);
+        _embedding = initializer.Normal(device, "embedding.weight", new Shape(configuration.VocabularySize, configuration.Dimension));
+        _blocks = new Block[configuration.Layers];
+        for (var i = 0; i < _blocks.Length; i++)
+        {
+            _blocks[i] = new Block(device, $"blocks.{i}.", configuration, configuration.Mixers[i % configuration.Mixers.Count], initializer);
+        }
+
+        _norm = initializer.Constant(device, "norm.weight", new Shape(configuration.Dimension), 1);
+        _head = configuration.TiedEmbeddings ? null : initializer.Normal(device, "head.weight", new Shape(configuration.VocabularySize, configuration.Dimension));
+        Parameters = [_embedding, .. _blocks.SelectMany(block => block.Parameters), _norm, .. _head is null ? (Parameter[])[] : [_head]];
+        ParameterCount = Parameters.Sum(parameter => parameter.Shape.Count);
+    }
+
+    /// <summary>The sizes and mixers.</summary>
+    public ModelConfiguration Configuration { get; }
+
+    /// <summary>Where the model lives.</summary>
+    public Device Device { get; }
+
+    /// <summary>All learned tensors, in a fixed order.</summary>
+    public IReadOnlyList<Parameter> Parameters { get; }
+
+    /// <summary>Number of learned values.</summary>
+    public long ParameterCount { get; }
+
+    /// <summary>The mixers, one a block.</summary>
+    public IEnumerable<Mixer> Mixers => _blocks.Select(block => block.Mixer);
+
+    private Parameter Head => _head ?? _embedding;
+
+    /// <summary>The mean cross-entropy of a batch, in nats per predicted token.</summary>
+    /// <param name="tape">The step; if it records, a backward pass from the loss gives all gradients.</param>
+    /// <param name="inputs">Token ids, [rows].</param>
+    /// <param name="targets">The id to predict in each row, or -1 for none, [rows].</param>
+    /// <param name="layout">The sequences that the rows divide into.</param>
+    /// <param name="normalizer">What the sum of losses is divided by; null takes the number of predicted tokens.</param>
+    /// <returns>The loss and the losses of all rows.</returns>
+    public CrossEntropyResult Loss(Tape tape, DeviceSpan<int> inputs, DeviceSpan<int> targets, SequenceLayout layout, double? normalizer = null) =>
+        LinearCrossEntropy.Apply(tape, Hidden(tape, inputs, layout), Head, targets, normalizer);
+
+    /// <summary>Logits of the next token in every row, [rows, vocabulary]. Large: for tests and short prompts.</summary>
+    public Tensor Logits(Tape tape, DeviceSpan<int> inputs, SequenceLayout layout) => Linear.Apply(tape, Hidden(tape, inputs, layout), Head);
+
+    /// <summary>The final normalised hidden states, [rows, D].</summary>
+    public Tensor Hidden(Tape tape, DeviceSpan<int> inputs, SequenceLayout layout)
+    {
+        ArgumentNullException.ThrowIfNull(tape);
+        ArgumentNullException.ThrowIfNull(layout);
+        if (inputs.Length != layout.Rows)
+        {
+            throw new ArgumentException($"A layout of {layout.Rows} rows takes as many token ids, not {inputs.Length}.", nameof(inputs));
+        }
+
+        var x = Embedding.Apply(tape, inputs, _embedding);
+        if (Configuration.Dropout > 0 && tape.IsTraining)
+        {
+            x = Dropout.Apply(tape, x, Configuration.Dropout);
+        }
+
+        foreach (var block in _blocks)
+        {
+            x = block.Apply(tape, x, layout);
+        }
+
+        return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
+    }
+
+    /// <summary>Starts reading one sequence in the recurrent form.</summary>
+    public ModelStream CreateStream() => new(this);
+
+    /// <summary>Saves weights and configuration to a folder: <c>model.safetensors</c> and <c>config.json</c>, each atomically.</summary>
+    /// <exception cref="LociException">They cannot be written.</exception>
+    public void Save(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new LociException($"The folder {folder} cannot be made: {exception.Message}", exception);
+        }
+
+        Configuration.Save(Path.Combine(folder, "config.json"));
+        SafetensorsFile.Write(
+            Path.Combine(folder, "model.safetensors"), Parameters.Select(Entry), new Dictionary<string, string> { ["format"] = FormatName });
+    }
+
+    /// <summary>Loads a model from a folder that <see cref="Save"/> wrote.</summary>
+    /// <exception cref="LociException">A file is missing, damaged or of another model.</exception>
+    public static LanguageModel Load(string folder, Device device)
+    {
+        var model = new LanguageModel(ModelConfiguration.Load(Path.Combine(folder, "config.json")), device);
+        try
+        {
+            model.LoadWeights(Path.Combine(folder, "model.safetensors"));
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads all weights from a safetensors file, which must hold exactly this model's tensors, all finite.</summary>
+    /// <exception cref="LociException">The file is missing, damaged or of another model.</exception>
+    public void LoadWeights(string path)
+    {
+        using var file = SafetensorsFile.Open(path);
+        var buffer = new float[Parameters.Max(parameter => parameter.Shape.Count)];
+        foreach (var parameter in Parameters)
+        {
+            var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
+            file.ReadFloat(parameter.Name, Extents(parameter.Shape), values);
+            file.RequireFinite(parameter.Name);
+            parameter.Load(values);
+        }
+
+        var known = Parameters.Select(parameter => parameter.Name).ToHashSet();
+        if (file.Tensors.FirstOrDefault(tensor => !known.Contains(tensor.Name)) is { } unknown)
+        {
+            throw new LociException($"The weights {path} hold the tensor {unknown.Name}, which this model does not have: use the configuration that was saved with them.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var parameter in Parameters)
+        {
+            parameter.Dispose();
+        }
+
+        foreach (var block in _blocks)
+        {
+            (block.Mixer as IDisposable)?.Dispose();
+        }
+    }
+
+    /// <summary>A tensor of a weight file that is copied from the device as it is written.</summary>
+    internal static TensorEntry Entry(Parameter parameter) => TensorEntry.Float32(parameter.Name, Extents(parameter.Shape), sink =>
+    {
+        var values = new float[parameter.Shape.Count];
+        parameter.Save(values);
+        sink.Write(values);
+    });
+
+    internal static long[] Extents(Shape shape)
+    {
+        var extents = new long[shape.Rank];
+        for (var i = 0; i < extents.Length; i++)
+        {
+            extents[i] = shape[i];
+        }
+
+        return extents;
+    }
+
+    /// <summary>One step of a stream: hidden states of the next tokens of one sequence, [rows, D].</summary>
+    internal Tensor StreamHidden(Tape tape, DeviceSpan<int> inputs, MixerState[] states)
+    {
+        var x = Embedding.Apply(tape, inputs, _embedding);
+        for (var i = 0; i < _blocks.Length; i++)
+        {
+            x = _blocks[i].Step(tape, x, states[i]);
+        }
+
+        return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
+    }
+
+    internal Tensor StreamLogits(Tape tape, Tensor hidden) => Linear.Apply(tape, hidden, Head);
+}

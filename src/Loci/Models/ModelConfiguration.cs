@@ -1,0 +1,232 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Loci.Caching;
+using Loci.Formats;
+using Loci.Memories;
+using Loci.Numerics;
+
+namespace Loci.Models;
+
+/// <summary>How the states of past segments are read beside the online memory.</summary>
+public enum AggregationKind
+{
+    /// <summary>They are not: the base recurrence.</summary>
+    [JsonStringEnumMemberName("none")]
+    None,
+
+    /// <summary>Their plain sum (equation 7).</summary>
+    [JsonStringEnumMemberName("residual")]
+    Residual,
+
+    /// <summary>Gated residual memory: a softmax over router scores (equation 9).</summary>
+    [JsonStringEnumMemberName("grm")]
+    GatedResidual,
+
+    /// <summary>Memory soup: one memory whose weights are the gated sum of all (equation 15).</summary>
+    [JsonStringEnumMemberName("soup")]
+    MemorySoup,
+
+    /// <summary>Sparse selective caching: the online memory and the top k of the past (equations 16 and 17).</summary>
+    [JsonStringEnumMemberName("ssc")]
+    SparseSelective,
+}
+
+/// <summary>What asks the router.</summary>
+public enum RouterQuery
+{
+    /// <summary>u = x W_u.</summary>
+    [JsonStringEnumMemberName("projected")]
+    Projected,
+
+    /// <summary>u = q: no weights of its own.</summary>
+    [JsonStringEnumMemberName("query")]
+    Query,
+}
+
+/// <summary>The router of the gated aggregations (section 4 of the method).</summary>
+public sealed record RouterConfiguration
+{
+    /// <summary>How a segment is described by its keys.</summary>
+    public RouterKey Key { get; init; } = RouterKey.NormalizedMean;
+
+    /// <summary>What asks.</summary>
+    public RouterQuery Query { get; init; } = RouterQuery.Projected;
+
+    /// <summary>Whether all heads share one softmax over the sum of their scores.</summary>
+    public bool SharedGates { get; init; }
+
+    /// <summary>What the learned temperature tau of every head starts from.</summary>
+    public float InitialTemperature { get; init; } = 1;
+
+    /// <summary>Adds a learned bias to the online segment's logit that starts from this; none where null. A large one starts as the base model.</summary>
+    public float? OnlineBias { get; init; }
+}
+
+/// <summary>Segments and how their states are read.</summary>
+public sealed record CacheConfiguration
+{
+    /// <summary>How cached states are read.</summary>
+    public AggregationKind Aggregation { get; init; } = AggregationKind.None;
+
+    /// <summary>Constant or logarithmic segments.</summary>
+    public SegmentKind Segments { get; init; } = SegmentKind.Constant;
+
+    /// <summary>Tokens per constant segment; ignored by logarithmic ones, whose block is the chunk.</summary>
+    public int SegmentLength { get; init; } = 256;
+
+    /// <summary>What a segment's memory starts from; null takes the memory rule's default.</summary>
+    public SegmentStart? Start { get; init; }
+
+    /// <summary>Past segments that sparse selective caching reads per token.</summary>
+    public int TopK { get; init; } = 4;
+
+    /// <summary>The router of the gated aggregations.</summary>
+    public RouterConfiguration Router { get; init; } = new();
+}
+
+/// <summary>One token mixer: a memory and its cache, or softmax attention.</summary>
+public sealed record MixerConfiguration
+{
+    /// <summary>Name of the memory rule in <see cref="MemoryRules"/>, or <c>attention</c>.</summary>
+    public string Memory { get; init; } = "gated-linear";
+
+    /// <summary>The cache; ignored by attention.</summary>
+    public CacheConfiguration Cache { get; init; } = new();
+
+    /// <summary>Tokens that the chunked form writes at once.</summary>
+    public int ChunkLength { get; init; } = 64;
+
+    /// <summary>Whether this is softmax attention.</summary>
+    [JsonIgnore]
+    public bool IsAttention => Memory == "attention";
+}
+
+/// <summary>Everything that determines a language model but its weights (section 7 of the method).</summary>
+public sealed record ModelConfiguration
+{
+    /// <summary>Number of tokens in the vocabulary.</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>D, the width of the residual stream.</summary>
+    public int Dimension { get; init; } = 256;
+
+    /// <summary>Number of blocks.</summary>
+    public int Layers { get; init; } = 4;
+
+    /// <summary>H; D / H is the width of a head.</summary>
+    public int Heads { get; init; } = 4;
+
+    /// <summary>Hidden width of the SwiGLU; 0 takes 8/3 of the dimension, rounded up to a multiple of 64.</summary>
+    public int FeedForward { get; init; }
+
+    /// <summary>Taps of the short convolution.</summary>
+    public int ConvolutionWidth { get; init; } = 4;
+
+    /// <summary>Whether the output projection is the embedding table.</summary>
+    public bool TiedEmbeddings { get; init; } = true;
+
+    /// <summary>Probability with which the outputs of embedding, mixers and feed-forward layers are dropped in training.</summary>
+    public float Dropout { get; init; }
+
+    /// <summary>Added to the mean square in norms.</summary>
+    public float NormEpsilon { get; init; } = 1e-6f;
+
+    /// <summary>Base of the rotary frequencies; attention only.</summary>
+    public float RotaryBase { get; init; } = 10000;
+
+    /// <summary>The mixers of the blocks: block i uses number i modulo their count.</summary>
+    public IReadOnlyList<MixerConfiguration> Mixers { get; init; } = [new()];
+
+    /// <summary>Hidden width of the SwiGLU as it is used.</summary>
+    [JsonIgnore]
+    public int HiddenWidth => FeedForward > 0 ? FeedForward : ((8 * Dimension / 3) + 63) / 64 * 64;
+
+    /// <summary>Checks that the numbers fit together.</summary>
+    /// <returns>This configuration.</returns>
+    /// <exception cref="LociException">They do not; the message says what to change.</exception>
+    public ModelConfiguration Validate()
+    {
+        Require(VocabularySize > 1, $"The vocabulary has {VocabularySize} tokens: it needs at least 2.");
+        Require(Dimension > 0 && Layers > 0 && Heads > 0, $"Dimension ({Dimension}), layers ({Layers}) and heads ({Heads}) must be at least 1.");
+        Require(Dimension % Heads == 0, $"A dimension of {Dimension} does not divide into {Heads} heads: choose a multiple.");
+        Require(FeedForward >= 0, $"The feed-forward width is {FeedForward}: use a positive number, or 0 for the default.");
+        Require(ConvolutionWidth is >= 1 and <= 8, $"The convolution has {ConvolutionWidth} taps: use 1 to 8.");
+        Require(Dropout is >= 0 and < 1, $"A dropout of {Dropout} is not a probability below 1.");
+        Require(NormEpsilon > 0 && float.IsFinite(NormEpsilon), $"The norm epsilon is {NormEpsilon}: use a small positive number.");
+        Require(RotaryBase > 1, $"The rotary base is {RotaryBase}: use a number above 1.");
+        Require(Mixers is { Count: > 0 }, "The list of mixers is empty: give at least one.");
+        foreach (var mixer in Mixers)
+        {
+            if (mixer.IsAttention)
+            {
+                Require(Dimension / Heads % 2 == 0, $"Rotary attention needs heads of even width, not {Dimension / Heads}.");
+                continue;
+            }
+
+            _ = MemoryRules.Find(mixer.Memory);
+            var cache = mixer.Cache;
+            Require(mixer.ChunkLength is >= 1 and <= 1024, $"A chunk of {mixer.ChunkLength} tokens is out of range: use 1 to 1024.");
+            Require(cache.SegmentLength >= 1, $"A segment of {cache.SegmentLength} tokens is too short: use at least 1.");
+            Require(
+                cache.Aggregation == AggregationKind.None || cache.Segments != SegmentKind.Constant || cache.SegmentLength % mixer.ChunkLength == 0,
+                $"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
+            Require(cache.TopK >= 1, $"Sparse selective caching reads {cache.TopK} past segments: use at least 1.");
+            Require(float.IsFinite(cache.Router.InitialTemperature), "The router's initial temperature is not a finite number.");
+        }
+
+        return this;
+    }
+
+    /// <summary>Reads a configuration.</summary>
+    /// <exception cref="LociException">The text is not a valid configuration.</exception>
+    public static ModelConfiguration FromJson(string json)
+    {
+        try
+        {
+            return (JsonSerializer.Deserialize(json, ModelJson.Default.ModelConfiguration)
+                ?? throw new LociException("The model configuration is empty: write a JSON object with at least vocabularySize.")).Validate();
+        }
+        catch (JsonException exception)
+        {
+            throw new LociException($"The model configuration is not valid: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Reads a configuration file.</summary>
+    /// <exception cref="LociException">The file is missing or not a valid configuration.</exception>
+    public static ModelConfiguration Load(string path)
+    {
+        try
+        {
+            return FromJson(File.ReadAllText(path));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new LociException($"The model configuration {path} cannot be read: {exception.Message}", exception);
+        }
+    }
+
+    /// <summary>Writes the configuration as indented JSON.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, ModelJson.Default.ModelConfiguration);
+
+    /// <summary>Saves the configuration to a file, atomically.</summary>
+    public void Save(string path) => AtomicFile.WriteAllText(path, ToJson() + "\n");
+
+    private static void Require(bool condition, string message)
+    {
+        if (!condition)
+        {
+            throw new LociException(message);
+        }
+    }
+}
+
+[JsonSourceGenerationOptions(
+    WriteIndented = true,
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    ReadCommentHandling = JsonCommentHandling.Skip,
+    AllowTrailingCommas = true,
+    UseStringEnumConverter = true)]
+[JsonSerializable(typeof(ModelConfiguration))]
+internal sealed partial class ModelJson : JsonSerializerContext;
