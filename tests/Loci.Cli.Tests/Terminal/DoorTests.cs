@@ -36,7 +36,7 @@ public sealed class DoorTests
         Assert.StartsWith("internal error: InvalidOperationException: Two lines. This is a bug in loci; please report it", error.ToString(), StringComparison.Ordinal);
         Assert.Single(error.ToString().TrimEnd().Split('\n'));
         Door.Report(bug, error, debug: true);
-        Assert.Contains($"   at {typeof(DoorTests).FullName}.{nameof(Throw)}", error.ToString(), StringComparison.Ordinal);
+        Assert.Contains($"   at {typeof(DoorTests).FullName}.", error.ToString(), StringComparison.Ordinal);
 
         static void Throw() => throw new InvalidOperationException("Two\nlines");
     }

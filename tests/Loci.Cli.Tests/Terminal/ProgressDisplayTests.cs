@@ -92,9 +92,9 @@ public sealed class ProgressDisplayTests
 
     [Theory]
     [InlineData(100, "train ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━   50.0%  250 tokens/s  loss 2.5000  0:02  0:02 left")]
-    [InlineData(80, "train ━━━━━━━━━━━━━━━━━━━━━━   50.0%  250 tokens/s  loss 2.5000  0:02  0:02 left")]
-    [InlineData(60, "train ━━━━━━━━━━━━━━   50.0%  250 tokens/s  loss 2.5000")]
-    [InlineData(40, "train ━━━━━━━━━━━   50.0%  loss 2.5000")]
+    [InlineData(80, "train ━━━━━━━━━━━━━━━━━━━━━   50.0%  250 tokens/s  loss 2.5000  0:02  0:02 left")]
+    [InlineData(60, "train ━━━━━━━━━━━━━━━━━━   50.0%  250 tokens/s  loss 2.5000")]
+    [InlineData(40, "train ━━━━━━━━━━━━   50.0%  loss 2.5000")]
     [InlineData(16, "train   50.0%")]
     [InlineData(5, "trai")]
     public void TheLineFitsEveryWidth(int width, string expected)
@@ -132,7 +132,15 @@ public sealed class ProgressDisplayTests
         using (ProgressDisplay progress = new(new ProgressMeter("train", 100, ProgressUnit.Steps, 0, TimeProvider.System), Console(shared, ansi: false), live: false,
             TimeSpan.FromMilliseconds(5)))
         {
-            Assert.True(SpinWait.SpinUntil(() => shared.ToString()!.Split("train:").Length > 3, TimeSpan.FromSeconds(10)));
+            Assert.True(SpinWait.SpinUntil(() => Written().Split("train:").Length > 3, TimeSpan.FromSeconds(10)));
+        }
+
+        string Written()
+        {
+            lock (shared) // what the synchronised writer locks
+            {
+                return output.ToString();
+            }
         }
     }
 
