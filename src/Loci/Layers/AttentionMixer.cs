@@ -1,3 +1,4 @@
+using Loci.Caching;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
