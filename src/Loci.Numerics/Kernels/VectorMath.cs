@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 namespace Loci.Numerics.Kernels;
 
 /// <summary>
-/// Functions of vectors of float32, within two units in the last place where not said otherwise. Results of a lane depend on that lane only. NaN in gives NaN out;
+/// Functions of vectors of float32, within three units in the last place where not said otherwise. Results of a lane depend on that lane only. NaN in gives NaN out;
 /// no other input of any of them gives NaN.
 /// </summary>
 internal static class VectorMath
@@ -79,7 +79,7 @@ internal static class VectorMath
         return Vector.MultiplyAddEstimate(p * z, s, s + s);
     }
 
-    /// <summary>The normal distribution function and its density: Phi(x) = (1 + erf(x / sqrt(2))) / 2, precise in the far negative tail too.</summary>
+    /// <summary>The normal distribution function and its density: Phi(x) = (1 + erf(x / sqrt(2))) / 2, to six units in the far negative tail too.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<float> NormalDistribution(Vector<float> x, out Vector<float> density)
     {
