@@ -87,7 +87,11 @@ internal static class VectorMath
         // fitted at Chebyshev nodes of [0, 14.6], gives it to 2e-8. Beyond, Phi(-a) is below the smallest float.
         var a = Vector.MinNative(new Vector<float>(14.6f), Vector.Abs(x));
         var square = a * a;
-        var error = Vector.MultiplyAddEstimate(a, a, -square);
+
+        // What rounding took from the square, by halves whose products are exact (Dekker, 1971): it counts where the square is large.
+        var high = Vector.AsVectorSingle(Vector.AsVectorInt32(a) & new Vector<int>(unchecked((int)0xFFFFF000)));
+        var low = a - high;
+        var error = ((high * high) - square) + ((high + high) * low) + (low * low);
         var e = Exp(square * new Vector<float>(-0.5f));
         e = Vector.MultiplyAddEstimate(e * error, new Vector<float>(-0.5f), e);
         density = e * new Vector<float>(0.398942280f);
