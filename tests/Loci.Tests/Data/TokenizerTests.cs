@@ -99,8 +99,9 @@ public sealed partial class TokenizerTests
     [Fact]
     public void Division_is_that_of_the_regular_expression()
     {
-        // .NET's expression sees UTF-16 units, so only characters up to U+FFFF are compared with it; lone surrogates among them.
-        Prop.ForAll(TestFiles.Texts(beyondBasicPlane: false, loneSurrogates: true), AssertSameDivision).QuickCheckThrowOnFailure();
+        // .NET's expression sees UTF-16 units, so only characters up to U+FFFF are compared with it; lone surrogates among them, but no pairs.
+        Prop.ForAll(TestFiles.Texts(beyondBasicPlane: false, loneSurrogates: true), text =>
+            AssertSameDivision(string.Concat(text.Select(value => char.IsLowSurrogate(value) ? '\uD800' : value)))).QuickCheckThrowOnFailure();
         Prop.ForAll(ArbMap.Default.ArbFor<char[]>(), chars =>
         {
             string text = string.Concat(chars.Select(value => char.IsSurrogate(value) ? ' ' : value));
