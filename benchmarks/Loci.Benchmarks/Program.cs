@@ -1,14 +1,15 @@
 using Loci.Benchmarks;
 
-Dictionary<string, Action> benchmarks = new(StringComparer.OrdinalIgnoreCase)
+Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
-    ["gemm"] = MatrixProductBenchmark.Run,
+    ["gemm"] = _ => MatrixProductBenchmark.Run(),
     ["step"] = TrainingStepBenchmark.Run,
+    ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };
 
-if (args.Length == 1 && benchmarks.TryGetValue(args[0], out Action? run))
+if (args.Length > 0 && benchmarks.TryGetValue(args[0], out Action<string[]>? run))
 {
-    run();
+    run(args[1..]);
     return 0;
 }
 

@@ -11,28 +11,40 @@ namespace Loci.Benchmarks;
 /// </summary>
 internal static class TrainingStepBenchmark
 {
-    public static void Run()
+    private const int Batch = 4;
+    private const int Length = 1024;
+    private const int Steps = 7;
+
+    /// <param name="arguments">Nothing for the table, or one row: memory, aggregation (none, residual, grm, ssc), threads.</param>
+    public static void Run(string[] arguments)
     {
-        Console.WriteLine("Training step, B 4, T 1024, D 256, 4 layers, 4 heads, 8192 tokens; median of 5 steps after 2.");
+        Console.WriteLine($"Training step, B {Batch}, T {Length}, D 256, 4 layers, 4 heads, 8192 tokens, segments of 256; median of {Steps} steps after 2.");
         Console.WriteLine($"{"model",-34}{"parameters",12}{"threads",9}{"ms/step",10}{"tokens/s",10}{"per cpu s",11}{"MiB",8}");
-        foreach (var threads in (ReadOnlySpan<int>)[2, 1])
+        if (arguments is [var memory, var aggregation, var threads])
         {
-            Measure("gated-linear", AggregationKind.None, threads);
-            if (threads == 1)
-            {
-                break;
-            }
-
-            foreach (var aggregation in (ReadOnlySpan<AggregationKind>)[AggregationKind.Residual, AggregationKind.GatedResidual, AggregationKind.SparseSelective])
-            {
-                Measure("gated-linear", aggregation, threads);
-            }
-
-            Measure("linear", AggregationKind.None, threads);
-            Measure("swla", AggregationKind.None, threads);
-            Measure("attention", AggregationKind.None, threads);
+            Measure(memory, Aggregation(aggregation), int.Parse(threads));
+            return;
         }
+
+        foreach (var name in (ReadOnlySpan<string>)["none", "residual", "grm", "ssc"])
+        {
+            Measure("gated-linear", Aggregation(name), 2);
+        }
+
+        Measure("linear", AggregationKind.None, 2);
+        Measure("swla", AggregationKind.None, 2);
+        Measure("attention", AggregationKind.None, 2);
+        Measure("gated-linear", AggregationKind.None, 1);
     }
+
+    private static AggregationKind Aggregation(string name) => name switch
+    {
+        "residual" => AggregationKind.Residual,
+        "grm" => AggregationKind.GatedResidual,
+        "soup" => AggregationKind.MemorySoup,
+        "ssc" => AggregationKind.SparseSelective,
+        _ => AggregationKind.None,
+    };
 
     internal static ModelConfiguration Configuration(string memory, AggregationKind aggregation, int segmentLength = 256) => new()
     {
@@ -46,8 +58,6 @@ internal static class TrainingStepBenchmark
 
     private static void Measure(string memory, AggregationKind aggregation, int threads)
     {
-        const int Batch = 4;
-        const int Length = 1024;
         using var device = new CpuDevice(threads);
         using var model = new LanguageModel(Configuration(memory, aggregation), device);
         using var optimizer = new AdamW(model.Parameters, new AdamWOptions());
@@ -62,7 +72,7 @@ internal static class TrainingStepBenchmark
         var times = new List<double>();
         var processorTimes = new List<double>();
         using var process = Process.GetCurrentProcess();
-        for (var step = 0; step < 7; step++)
+        for (var step = 0; step < Steps + 2; step++)
         {
             process.Refresh();
             var processorTime = process.TotalProcessorTime;
