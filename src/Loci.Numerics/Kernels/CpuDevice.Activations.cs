@@ -99,12 +99,24 @@ public sealed unsafe partial class CpuDevice
             {
                 var x = state->X + (2L * row * hidden);
                 var y = state->Y + ((long)row * hidden);
-                for (var i = 0; i < hidden; i += Lanes.Count)
+                var i = 0;
+                for (; i <= hidden - Lanes.Count; i += Lanes.Count)
                 {
-                    var gate = Lanes.Load(x + i, hidden - i);
-                    Lanes.Store(gate * VectorMath.Sigmoid(gate) * Lanes.Load(x + hidden + i, hidden - i), y + i, hidden - i);
+                    Gate(x + i, x + hidden + i, y + i, Lanes.Count);
+                }
+
+                if (i < hidden)
+                {
+                    Gate(x + i, x + hidden + i, y + i, hidden - i);
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Gate(float* a, float* b, float* y, int left)
+        {
+            var gate = Lanes.Load(a, left);
+            Lanes.Store(gate * VectorMath.Sigmoid(gate) * Lanes.Load(b, left), y, left);
         }
     }
 
@@ -124,17 +136,28 @@ public sealed unsafe partial class CpuDevice
                 var x = state->X + (2L * row * hidden);
                 var dx = state->Dx + (2L * row * hidden);
                 var dy = state->Y + ((long)row * hidden);
-                for (var i = 0; i < hidden; i += Lanes.Count)
+                var i = 0;
+                for (; i <= hidden - Lanes.Count; i += Lanes.Count)
                 {
-                    var left = hidden - i;
-                    var gate = Lanes.Load(x + i, left);
-                    var gradient = Lanes.Load(dy + i, left);
-                    var sigmoid = VectorMath.Sigmoid(gate, out var slope);
-                    var derivative = Vector.MultiplyAddEstimate(gate, slope, sigmoid);
-                    Lanes.Store(gradient * Lanes.Load(x + hidden + i, left) * derivative, dx + i, left, state->AccumulateX);
-                    Lanes.Store(gradient * (gate * sigmoid), dx + hidden + i, left, state->AccumulateX);
+                    GateGradients(x + i, dy + i, dx + i, hidden, Lanes.Count, state->AccumulateX);
+                }
+
+                if (i < hidden)
+                {
+                    GateGradients(x + i, dy + i, dx + i, hidden, hidden - i, state->AccumulateX);
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void GateGradients(float* x, float* dy, float* dx, int hidden, int left, bool accumulate)
+        {
+            var gate = Lanes.Load(x, left);
+            var gradient = Lanes.Load(dy, left);
+            var sigmoid = VectorMath.Sigmoid(gate, out var slope);
+            var derivative = Vector.MultiplyAddEstimate(gate, slope, sigmoid);
+            Lanes.Store(gradient * Lanes.Load(x + hidden, left) * derivative, dx, left, accumulate);
+            Lanes.Store(gradient * (gate * sigmoid), dx + hidden, left, accumulate);
         }
     }
 

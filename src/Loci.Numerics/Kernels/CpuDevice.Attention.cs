@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Loci.Numerics.Kernels;
 
 namespace Loci.Numerics;
@@ -221,17 +222,28 @@ public sealed unsafe partial class CpuDevice
                 var projection = new Vector<float>(state->Projections[offset]);
                 float* row = scores + (r * AttentionTile), gradient = gradients + (r * AttentionTile);
                 var visible = Math.Min(keys, first + r - key + 1);
-                for (var i = 0; i < visible; i += Lanes.Count)
+                var i = 0;
+                for (; i <= visible - Lanes.Count; i += Lanes.Count)
                 {
-                    var left = visible - i;
-                    var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(row + i, left), scale, shift));
-                    Lanes.Store(weight, row + i, left);
-                    Lanes.Store(weight * scale * (Lanes.Load(gradient + i, left) - projection), gradient + i, left);
+                    WeightGradients(row + i, gradient + i, scale, shift, projection, Lanes.Count);
+                }
+
+                if (i < visible)
+                {
+                    WeightGradients(row + i, gradient + i, scale, shift, projection, visible - i);
                 }
 
                 new Span<float>(row + visible, keys - visible).Clear();
                 new Span<float>(gradient + visible, keys - visible).Clear();
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void WeightGradients(float* scores, float* gradients, Vector<float> scale, Vector<float> shift, Vector<float> projection, int left)
+        {
+            var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(scores, left), scale, shift));
+            Lanes.Store(weight, scores, left);
+            Lanes.Store(weight * scale * (Lanes.Load(gradients, left) - projection), gradients, left);
         }
 
         static void WriteRows(float* source, float* destination, int rows, int d, int stride, bool accumulate)
@@ -307,12 +319,15 @@ public sealed unsafe partial class CpuDevice
         var shift = new Vector<float>(-now);
         var factor = new Vector<float>(scale);
         var sum = Vector<float>.Zero;
-        for (var i = 0; i < visible; i += Lanes.Count)
+        var i = 0;
+        for (; i <= visible - Lanes.Count; i += Lanes.Count)
         {
-            var left = visible - i;
-            var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(scores + i, left, float.NegativeInfinity), factor, shift));
-            sum += weight;
-            Lanes.Store(weight, scores + i, left);
+            sum += Weights(scores + i, factor, shift, Lanes.Count);
+        }
+
+        if (i < visible)
+        {
+            sum += Weights(scores + i, factor, shift, visible - i);
         }
 
         new Span<float>(scores + visible, count - visible).Clear();
@@ -320,6 +335,14 @@ public sealed unsafe partial class CpuDevice
         *largest = now;
         *total = (*total * correction) + Vector.Sum(sum);
         return correction;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector<float> Weights(float* scores, Vector<float> factor, Vector<float> shift, int left)
+        {
+            var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(scores, left, float.NegativeInfinity), factor, shift));
+            Lanes.Store(weight, scores, left);
+            return weight;
+        }
     }
 
     private static long AttentionWork(int headWidth) => 2L * AttentionTile * (AttentionTile + headWidth);

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Loci.Numerics.Kernels;
 
 namespace Loci.Numerics;
@@ -48,15 +49,15 @@ public sealed unsafe partial class CpuDevice
             var largest = LargestOf(logits, columns);
             var shift = new Vector<float>(largest);
             var sum = Vector<float>.Zero;
-            for (var i = 0; i < columns; i += Lanes.Count)
+            var i = 0;
+            for (; i <= columns - Lanes.Count; i += Lanes.Count)
             {
-                var left = columns - i;
-                var exponential = VectorMath.Exp(Lanes.Load(logits + i, left, float.NegativeInfinity) - shift);
-                sum += exponential;
-                if (state->WithGradient)
-                {
-                    Lanes.Store(exponential, logits + i, left);
-                }
+                sum += Exponentials(logits + i, shift, Lanes.Count, state->WithGradient);
+            }
+
+            if (i < columns)
+            {
+                sum += Exponentials(logits + i, shift, columns - i, state->WithGradient);
             }
 
             var total = Vector.Sum(sum);
@@ -70,11 +71,29 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Exponentials(float* logits, Vector<float> shift, int left, bool store)
+    {
+        var exponential = VectorMath.Exp(Lanes.Load(logits, left, float.NegativeInfinity) - shift);
+        if (store)
+        {
+            Lanes.Store(exponential, logits, left);
+        }
+
+        return exponential;
+    }
+
     /// <summary>The largest of some numbers; NaN if there is one.</summary>
     private static float LargestOf(float* values, int count)
     {
         var largest = new Vector<float>(float.NegativeInfinity);
-        for (var i = 0; i < count; i += Lanes.Count)
+        var i = 0;
+        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        {
+            largest = Vector.Max(largest, Vector.Load(values + i));
+        }
+
+        if (i < count)
         {
             largest = Vector.Max(largest, Lanes.Load(values + i, count - i, float.NegativeInfinity));
         }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Loci.Numerics.Kernels;
 
 namespace Loci.Numerics;
@@ -42,25 +43,36 @@ public sealed unsafe partial class CpuDevice
                     }
 
                     var scale = new Vector<float>(inverseRoot);
-                    for (var i = 0; i < width; i += Lanes.Count)
+                    var i = 0;
+                    for (; i <= width - Lanes.Count; i += Lanes.Count)
                     {
-                        var left = width - i;
-                        var y = Lanes.Load(x + i, left) * scale;
-                        if (state->Gain != null)
-                        {
-                            y *= Lanes.Load(state->Gain + column + i, left);
-                        }
+                        Scale(state, scale, offset + i, column + i, Lanes.Count);
+                    }
 
-                        if (state->Gate != null)
-                        {
-                            var gate = Lanes.Load(state->Gate + offset + i, left);
-                            y *= gate * VectorMath.Sigmoid(gate);
-                        }
-
-                        Lanes.Store(y, state->Y + offset + i, left);
+                    if (i < width)
+                    {
+                        Scale(state, scale, offset + i, column + i, width - i);
                     }
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Scale(NormalisationState* state, Vector<float> scale, long offset, int column, int left)
+        {
+            var y = Lanes.Load(state->X + offset, left) * scale;
+            if (state->Gain != null)
+            {
+                y *= Lanes.Load(state->Gain + column, left);
+            }
+
+            if (state->Gate != null)
+            {
+                var gate = Lanes.Load(state->Gate + offset, left);
+                y *= gate * VectorMath.Sigmoid(gate);
+            }
+
+            Lanes.Store(y, state->Y + offset, left);
         }
     }
 
@@ -119,40 +131,17 @@ public sealed unsafe partial class CpuDevice
         static void BackwardGroup(NormalisationState* state, long offset, int column, float* partial, bool addToPartial)
         {
             var width = state->Width;
-            float* x = state->X + offset, dy = state->Y + offset;
-            var inverseRoot = state->InverseRoots[offset / width];
-            var scale = new Vector<float>(inverseRoot);
+            var scale = new Vector<float>(state->InverseRoots[offset / width]);
             var sum = Vector<float>.Zero;
-            for (var i = 0; i < width; i += Lanes.Count)
+            var i = 0;
+            for (; i <= width - Lanes.Count; i += Lanes.Count)
             {
-                var left = width - i;
-                var normalised = Lanes.Load(x + i, left) * scale;
-                var gradient = Lanes.Load(dy + i, left); // of normalised * gain * SiLU(gate), then of its factors in turn
-                if (state->Gate != null)
-                {
-                    var gate = Lanes.Load(state->Gate + offset + i, left);
-                    var sigmoid = VectorMath.Sigmoid(gate, out var slope);
-                    if (state->DGate != null)
-                    {
-                        var value = state->Gain == null ? normalised : normalised * Lanes.Load(state->Gain + column + i, left);
-                        var derivative = Vector.MultiplyAddEstimate(gate, slope, sigmoid);
-                        Lanes.Store(gradient * value * derivative, state->DGate + offset + i, left, state->AccumulateGate);
-                    }
+                sum = GainAndGate(state, scale, offset + i, column + i, partial, addToPartial, sum, Lanes.Count);
+            }
 
-                    gradient *= gate * sigmoid;
-                }
-
-                if (partial != null)
-                {
-                    Lanes.Store(gradient * normalised, partial + column + i, left, addToPartial);
-                }
-
-                if (state->Gain != null)
-                {
-                    gradient *= Lanes.Load(state->Gain + column + i, left);
-                }
-
-                sum = Vector.MultiplyAddEstimate(gradient, normalised, sum);
+            if (i < width)
+            {
+                sum = GainAndGate(state, scale, offset + i, column + i, partial, addToPartial, sum, width - i);
             }
 
             if (state->Dx == null)
@@ -160,26 +149,70 @@ public sealed unsafe partial class CpuDevice
                 return;
             }
 
-            // dx = inverse root * (gradient - normalised * factor * sum(gradient * normalised))
             var projection = new Vector<float>(Vector.Sum(sum) * state->Factor);
-            for (var i = 0; i < width; i += Lanes.Count)
+            for (i = 0; i <= width - Lanes.Count; i += Lanes.Count)
             {
-                var left = width - i;
-                var normalised = Lanes.Load(x + i, left) * scale;
-                var gradient = Lanes.Load(dy + i, left);
-                if (state->Gate != null)
-                {
-                    var gate = Lanes.Load(state->Gate + offset + i, left);
-                    gradient *= gate * VectorMath.Sigmoid(gate);
-                }
-
-                if (state->Gain != null)
-                {
-                    gradient *= Lanes.Load(state->Gain + column + i, left);
-                }
-
-                Lanes.Store(scale * (gradient - (normalised * projection)), state->Dx + offset + i, left, state->AccumulateX);
+                Project(state, scale, projection, offset + i, column + i, Lanes.Count);
             }
+
+            if (i < width)
+            {
+                Project(state, scale, projection, offset + i, column + i, width - i);
+            }
+        }
+
+        // The gradients of gain and gate; adds gradient * normalised to the sum.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector<float> GainAndGate(
+            NormalisationState* state, Vector<float> scale, long offset, int column, float* partial, bool addToPartial, Vector<float> sum, int left)
+        {
+            var normalised = Lanes.Load(state->X + offset, left) * scale;
+            var gradient = Lanes.Load(state->Y + offset, left); // of normalised * gain * SiLU(gate), then of its factors in turn
+            if (state->Gate != null)
+            {
+                var gate = Lanes.Load(state->Gate + offset, left);
+                var sigmoid = VectorMath.Sigmoid(gate, out var slope);
+                if (state->DGate != null)
+                {
+                    var value = state->Gain == null ? normalised : normalised * Lanes.Load(state->Gain + column, left);
+                    var derivative = Vector.MultiplyAddEstimate(gate, slope, sigmoid);
+                    Lanes.Store(gradient * value * derivative, state->DGate + offset, left, state->AccumulateGate);
+                }
+
+                gradient *= gate * sigmoid;
+            }
+
+            if (partial != null)
+            {
+                Lanes.Store(gradient * normalised, partial + column, left, addToPartial);
+            }
+
+            if (state->Gain != null)
+            {
+                gradient *= Lanes.Load(state->Gain + column, left);
+            }
+
+            return Vector.MultiplyAddEstimate(gradient, normalised, sum);
+        }
+
+        // dx = inverse root * (gradient - normalised * factor * sum(gradient * normalised))
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Project(NormalisationState* state, Vector<float> scale, Vector<float> projection, long offset, int column, int left)
+        {
+            var normalised = Lanes.Load(state->X + offset, left) * scale;
+            var gradient = Lanes.Load(state->Y + offset, left);
+            if (state->Gate != null)
+            {
+                var gate = Lanes.Load(state->Gate + offset, left);
+                gradient *= gate * VectorMath.Sigmoid(gate);
+            }
+
+            if (state->Gain != null)
+            {
+                gradient *= Lanes.Load(state->Gain + column, left);
+            }
+
+            Lanes.Store(scale * (gradient - (normalised * projection)), state->Dx + offset, left, state->AccumulateX);
         }
     }
 

@@ -176,11 +176,15 @@ public sealed unsafe partial class CpuDevice
                     sources[width - 1 - ahead] = inner + ((long)(row - first + ahead) * columns);
                 }
 
-                for (var i = 0; i < columns; i += Lanes.Count)
+                var i = 0;
+                for (; i <= columns - Lanes.Count; i += Lanes.Count)
                 {
-                    var left = columns - i;
-                    var sum = Combine(sources, width - reach, state->Taps, columns, width, i);
-                    Lanes.Store(sum, dx + i, left, state->AccumulateX);
+                    Lanes.Store(Combine(sources, width - reach, state->Taps, columns, width, i, Lanes.Count), dx + i, Lanes.Count, state->AccumulateX);
+                }
+
+                if (i < columns)
+                {
+                    Lanes.Store(Combine(sources, width - reach, state->Taps, columns, width, i, columns - i), dx + i, columns - i, state->AccumulateX);
                 }
             }
         }
@@ -188,21 +192,15 @@ public sealed unsafe partial class CpuDevice
         static void InnerGradient(ConvolutionState* state, float** sources, int firstTap, float* dy, float* values, float* slopes, float* gradient)
         {
             int columns = state->Columns, headWidth = state->HeadWidth;
-            for (var i = 0; i < columns; i += Lanes.Count)
+            var column = 0;
+            for (; column <= columns - Lanes.Count; column += Lanes.Count)
             {
-                var left = columns - i;
-                var sum = Combine(sources, firstTap, state->Taps, columns, state->Width, i);
-                var sigmoid = VectorMath.Sigmoid(sum, out var slope);
-                slope = Vector.MultiplyAddEstimate(sum, slope, sigmoid);
-                if (headWidth == 0)
-                {
-                    Lanes.Store(slope * Lanes.Load(dy + i, left), gradient + i, left);
-                }
-                else
-                {
-                    Lanes.Store(sum * sigmoid, values + i, left);
-                    Lanes.Store(slope, slopes + i, left);
-                }
+                Recompute(state, sources, firstTap, dy, values, slopes, gradient, column, Lanes.Count);
+            }
+
+            if (column < columns)
+            {
+                Recompute(state, sources, firstTap, dy, values, slopes, gradient, column, columns - column);
             }
 
             for (var head = 0; headWidth > 0 && head < columns; head += headWidth)
@@ -210,12 +208,41 @@ public sealed unsafe partial class CpuDevice
                 var inverse = 1 / MathF.Sqrt(Lanes.Dot(values + head, values + head, headWidth) + state->Epsilon);
                 var projection = new Vector<float>(Lanes.Dot(values + head, dy + head, headWidth) * inverse * inverse);
                 var scale = new Vector<float>(inverse);
-                for (var i = 0; i < headWidth; i += Lanes.Count)
+                var i = 0;
+                for (; i <= headWidth - Lanes.Count; i += Lanes.Count)
                 {
-                    var left = headWidth - i;
-                    var difference = Lanes.Load(dy + head + i, left) - (Lanes.Load(values + head + i, left) * projection);
-                    Lanes.Store(difference * scale * Lanes.Load(slopes + head + i, left), gradient + head + i, left);
+                    Project(dy + head + i, values + head + i, slopes + head + i, projection, scale, gradient + head + i, Lanes.Count);
                 }
+
+                if (i < headWidth)
+                {
+                    Project(dy + head + i, values + head + i, slopes + head + i, projection, scale, gradient + head + i, headWidth - i);
+                }
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Project(float* dy, float* values, float* slopes, Vector<float> projection, Vector<float> scale, float* gradient, int left)
+        {
+            var difference = Lanes.Load(dy, left) - (Lanes.Load(values, left) * projection);
+            Lanes.Store(difference * scale * Lanes.Load(slopes, left), gradient, left);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Recompute(
+            ConvolutionState* state, float** sources, int firstTap, float* dy, float* values, float* slopes, float* gradient, int i, int left)
+        {
+            var sum = Combine(sources, firstTap, state->Taps, state->Columns, state->Width, i, left);
+            var sigmoid = VectorMath.Sigmoid(sum, out var slope);
+            slope = Vector.MultiplyAddEstimate(sum, slope, sigmoid);
+            if (state->HeadWidth == 0)
+            {
+                Lanes.Store(slope * Lanes.Load(dy + i, left), gradient + i, left);
+            }
+            else
+            {
+                Lanes.Store(sum * sigmoid, values + i, left);
+                Lanes.Store(slope, slopes + i, left);
             }
         }
 
@@ -229,14 +256,15 @@ public sealed unsafe partial class CpuDevice
 
             if (width == 4 && firstTap == 0)
             {
-                for (var i = 0; i < columns; i += Lanes.Count)
+                var column = 0;
+                for (; column <= columns - Lanes.Count; column += Lanes.Count)
                 {
-                    var left = columns - i;
-                    var slope = Lanes.Load(gradient + i, left);
-                    AddProduct(slope, sources[0] + i, partial + i, left);
-                    AddProduct(slope, sources[1] + i, partial + columns + i, left);
-                    AddProduct(slope, sources[2] + i, partial + (2L * columns) + i, left);
-                    AddProduct(slope, sources[3] + i, partial + (3L * columns) + i, left);
+                    AddFour(gradient, sources, partial, columns, column, Lanes.Count);
+                }
+
+                if (column < columns)
+                {
+                    AddFour(gradient, sources, partial, columns, column, columns - column);
                 }
 
                 return;
@@ -251,6 +279,16 @@ public sealed unsafe partial class CpuDevice
                     AddProduct(Lanes.Load(gradient + i, left), source + i, destination + i, left);
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void AddFour(float* gradient, float** sources, float* partial, int columns, int i, int left)
+        {
+            var slope = Lanes.Load(gradient + i, left);
+            AddProduct(slope, sources[0] + i, partial + i, left);
+            AddProduct(slope, sources[1] + i, partial + columns + i, left);
+            AddProduct(slope, sources[2] + i, partial + (2L * columns) + i, left);
+            AddProduct(slope, sources[3] + i, partial + (3L * columns) + i, left);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -293,14 +331,13 @@ public sealed unsafe partial class CpuDevice
 
     // Width 4 is what models use: unrolled, its sums in the order of the general form.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> Combine(float** sources, int firstTap, float* taps, int columns, int width, int i)
+    private static Vector<float> Combine(float** sources, int firstTap, float* taps, int columns, int width, int i, int left)
     {
         if (width != 4 || firstTap != 0)
         {
-            return CombineAny(sources, firstTap, taps, columns, width, i);
+            return CombineAny(sources, firstTap, taps, columns, width, i, left);
         }
 
-        var left = columns - i;
         var sum = Lanes.Load(taps + i, left) * Lanes.Load(sources[0] + i, left);
         sum = Vector.MultiplyAddEstimate(Lanes.Load(taps + columns + i, left), Lanes.Load(sources[1] + i, left), sum);
         sum = Vector.MultiplyAddEstimate(Lanes.Load(taps + (2L * columns) + i, left), Lanes.Load(sources[2] + i, left), sum);
@@ -308,9 +345,8 @@ public sealed unsafe partial class CpuDevice
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static Vector<float> CombineAny(float** sources, int firstTap, float* taps, int columns, int width, int i)
+    private static Vector<float> CombineAny(float** sources, int firstTap, float* taps, int columns, int width, int i, int left)
     {
-        var left = columns - i;
         var sum = Lanes.Load(taps + ((long)firstTap * columns) + i, left) * Lanes.Load(sources[firstTap] + i, left);
         for (var tap = firstTap + 1; tap < width; tap++)
         {
@@ -322,10 +358,22 @@ public sealed unsafe partial class CpuDevice
 
     private static void Convolve(float** sources, int firstTap, float* taps, int columns, int width, float* y)
     {
-        for (var i = 0; i < columns; i += Lanes.Count)
+        var i = 0;
+        for (; i <= columns - Lanes.Count; i += Lanes.Count)
         {
-            var sum = Combine(sources, firstTap, taps, columns, width, i);
-            Lanes.Store(sum * VectorMath.Sigmoid(sum), y + i, columns - i);
+            At(sources, firstTap, taps, columns, width, y, i, Lanes.Count);
+        }
+
+        if (i < columns)
+        {
+            At(sources, firstTap, taps, columns, width, y, i, columns - i);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void At(float** sources, int firstTap, float* taps, int columns, int width, float* y, int i, int left)
+        {
+            var sum = Combine(sources, firstTap, taps, columns, width, i, left);
+            Lanes.Store(sum * VectorMath.Sigmoid(sum), y + i, left);
         }
     }
 

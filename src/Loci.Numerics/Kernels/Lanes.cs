@@ -5,7 +5,8 @@ namespace Loci.Numerics.Kernels;
 
 /// <summary>
 /// Loads and stores of up to one vector. The end of a row goes through the same vector code as its middle, so that an element has the same bits
-/// wherever in a row or buffer it lies.
+/// wherever in a row or buffer it lies. Hot loops run their body with the constant <see cref="Count"/> first and once more for what is left:
+/// inlined, the constant takes the branch and the call out of the loop.
 /// </summary>
 internal static unsafe class Lanes
 {
@@ -61,9 +62,15 @@ internal static unsafe class Lanes
     public static float Dot(float* a, float* b, int count)
     {
         var sum = Vector<float>.Zero;
-        for (var i = 0; i < count; i += Vector<float>.Count)
+        var i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
         {
-            sum = Vector.MultiplyAddEstimate(Load(a + i, count - i), Load(b + i, count - i), sum);
+            sum = Vector.MultiplyAddEstimate(Vector.Load(a + i), Vector.Load(b + i), sum);
+        }
+
+        if (i < count)
+        {
+            sum = Vector.MultiplyAddEstimate(LoadPart(a + i, count - i, 0), LoadPart(b + i, count - i, 0), sum);
         }
 
         return Vector.Sum(sum);
@@ -74,12 +81,24 @@ internal static unsafe class Lanes
     public static void AddScaled(float* source, float scale, float* destination, long count, bool accumulate)
     {
         var factor = new Vector<float>(scale);
-        for (long i = 0; i < count; i += Vector<float>.Count)
+        long i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
         {
-            var value = Load(source + i, count - i);
-            value = accumulate ? Vector.MultiplyAddEstimate(value, factor, Load(destination + i, count - i)) : value * factor;
-            Store(value, destination + i, count - i);
+            AddScaledAt(source + i, factor, destination + i, Vector<float>.Count, accumulate);
         }
+
+        if (i < count)
+        {
+            AddScaledAt(source + i, factor, destination + i, count - i, accumulate);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddScaledAt(float* source, Vector<float> factor, float* destination, long left, bool accumulate)
+    {
+        var value = Load(source, left);
+        value = accumulate ? Vector.MultiplyAddEstimate(value, factor, Load(destination, left)) : value * factor;
+        Store(value, destination, left);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
