@@ -1,3 +1,5 @@
+using Loci.Numerics.Operations;
+
 namespace Loci.Numerics;
 
 public abstract partial class Device
@@ -7,6 +9,9 @@ public abstract partial class Device
 
     /// <summary>Gradients of <see cref="MatrixScan"/>.</summary>
     internal abstract void MatrixScanBackward(in ScanArguments arguments, in ScanGradients gradients);
+
+    /// <summary>The same memory token by token: moves one sequence's state past some rows; see <see cref="StreamArguments"/>.</summary>
+    internal abstract void MatrixStream(in StreamArguments arguments);
 
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
@@ -74,12 +79,9 @@ public enum RouterKey
 internal struct ReadArguments
 {
     public MemoryPlan Plan;
-    public int Heads;
+    public CachedReadOptions Options;
     public int Width;                            // d
     public bool IsGated;
-    public bool SharesGates;                     // one softmax for all heads, over the sum of their scores
-    public int TopK;                             // past segments read per token, 0 for all
-    public RouterKey RouterKey;
     public DeviceSpan<float> Online;             // o, [rows, H*d]
     public DeviceSpan<float> Queries;            // q, [rows, H*d]
     public DeviceSpan<float> Routing;            // u, [rows, H*d]; gated only, as are all that follow but Output
@@ -117,4 +119,24 @@ internal struct ReadGradients
     public DeviceSpan<float> Logits;             // scratch, as Scores
     public DeviceSpan<float> PooledKeys;         // scratch, [slots, H, d]
     public DeviceSpan<float> Partials;           // scratch, [groups, H, 2]
+}
+
+/// <summary>The next rows of one sequence, written and read one after another from a state that is updated in place.</summary>
+internal struct StreamArguments
+{
+    public int Rows;
+    public int Heads;
+    public int Width;                            // d
+    public DeviceSpan<float> Queries;            // [rows, H*d]
+    public DeviceSpan<float> Keys;               // [rows, H*d]
+    public DeviceSpan<float> Values;             // [rows, H*d]
+    public DeviceSpan<float> LogDecay;           // [rows, H] or empty
+    public DeviceSpan<float> PreviousGate;       // [rows, H] or empty
+    public DeviceSpan<float> WriteGate;          // [rows, H] or empty
+    public DeviceSpan<float> Previous;           // k, then v, of the row before the first, [2, H*d]; zeros at the start of a sequence
+    public bool IsFirstOfSegment;                // the tail starts anew
+    public bool WindowReachesBack;               // whether the first row's b applies to the row before it
+    public DeviceSpan<float> State;              // [H, d, d]
+    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]
+    public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]
 }

@@ -113,6 +113,13 @@ public sealed class Tape : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();
 
+    /// <summary>Some rows of a tensor as a tensor over the same memory, for inference.</summary>
+    internal Tensor Rows(Tensor tensor, int first, int rows)
+    {
+        var columns = tensor.Columns;
+        return NewTensor(new Shape(rows, columns), tensor.Data.Slice((long)first * columns, (long)rows * columns));
+    }
+
     /// <summary>Scratch memory that lives until the reset or until it is given back.</summary>
     internal DeviceSpan<float> Allocate(long count) => _memory.Allocate(count);
 

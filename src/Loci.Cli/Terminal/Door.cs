@@ -30,10 +30,10 @@ internal static class Door
         }
     }
 
-    /// <summary>Runs an asynchronous command.</summary>
+    /// <summary>Runs an asynchronous command to its end.</summary>
     /// <param name="command">The command; returns the exit code.</param>
     /// <returns>The exit code.</returns>
-    public static int Run(Func<Task<int>> command)
+    public static int RunAsync(Func<Task<int>> command)
     {
         ArgumentNullException.ThrowIfNull(command);
         return Run(() => command().GetAwaiter().GetResult());

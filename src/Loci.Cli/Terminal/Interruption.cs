@@ -56,19 +56,19 @@ internal sealed class Interruption : IDisposable
         {
             // First, so that a display that cannot be written to does not keep the command from stopping.
             _source.Cancel();
-            Say(Message);
+            Guarded(() => _say(Message));
             return;
         }
 
-        ProgressDisplay.RestoreCursor();
+        Guarded(ProgressDisplay.RestoreCursor);
         _exit(context.Signal == PosixSignal.SIGTERM ? Terminated : Door.Interrupted);
     }
 
-    private void Say(string message)
+    private static void Guarded(Action action)
     {
         try
         {
-            _say(message);
+            action();
         }
         catch (Exception exception) when (exception is IOException or ObjectDisposedException or InvalidOperationException)
         {

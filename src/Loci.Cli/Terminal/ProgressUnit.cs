@@ -17,10 +17,9 @@ internal sealed record ProgressUnit(string Name, bool IsBytes = false)
     public string Amount(double amount) => IsBytes ? Size(amount) : Count(amount);
 
     /// <summary>A rate: <c>4,512 tokens/s</c>, or <c>12.3 MB/s</c>.</summary>
-    public string Rate(double perSecond) => IsBytes ? Size(perSecond) + "/s" : $"{Count(perSecond)} {Name}/s";
+    public string Rate(double perSecond) => IsBytes ? Size(perSecond) + "/s" : $"{perSecond.ToString(perSecond < 9.95 ? "0.0" : "#,0", CultureInfo.InvariantCulture)} {Name}/s";
 
-    private static string Count(double amount) =>
-        amount.ToString(amount is > 0 and < 10 && amount != Math.Floor(amount) ? "0.0" : "#,0", CultureInfo.InvariantCulture);
+    private static string Count(double amount) => amount.ToString("#,0", CultureInfo.InvariantCulture);
 
     private static string Size(double bytes) => bytes switch
     {

@@ -42,7 +42,13 @@ public sealed unsafe partial class CpuDevice
     {
         var state = new ActivationState
         {
-            X = Pointer(x), Bias = Pointer(bias), Rows = rows, Columns = columns, Y = Pointer(dy), Dx = Pointer(dx), AccumulateX = accumulateX,
+            X = Pointer(x),
+            Bias = Pointer(bias),
+            Rows = rows,
+            Columns = columns,
+            Y = Pointer(dy),
+            Dx = Pointer(dx),
+            AccumulateX = accumulateX,
         };
         var blocks = Blocks(rows, RowBlock(columns));
         DeviceSpan<float> scratch = default;

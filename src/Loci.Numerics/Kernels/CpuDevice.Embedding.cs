@@ -31,7 +31,12 @@ public sealed unsafe partial class CpuDevice
     {
         var state = new EmbeddingState
         {
-            Ids = Pointer(ids), Rows = checked((int)ids.Length), Columns = columns, Vocabulary = vocabulary, Table = Pointer(dTable), Y = Pointer(dy),
+            Ids = Pointer(ids),
+            Rows = checked((int)ids.Length),
+            Columns = columns,
+            Vocabulary = vocabulary,
+            Table = Pointer(dTable),
+            Y = Pointer(dy),
             Accumulate = accumulate,
         };
         _workers.For(Math.Min(vocabulary, EmbeddingParts), &Body, &state);

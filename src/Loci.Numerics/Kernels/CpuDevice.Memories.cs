@@ -47,6 +47,29 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
+    internal override void MatrixStream(in StreamArguments arguments)
+    {
+        var work = new MemoryStep.Work
+        {
+            Rows = arguments.Rows,
+            Heads = arguments.Heads,
+            Width = arguments.Width,
+            Q = Pointer(arguments.Queries),
+            K = Pointer(arguments.Keys),
+            V = Pointer(arguments.Values),
+            LogDecay = Pointer(arguments.LogDecay),
+            PreviousGate = Pointer(arguments.PreviousGate),
+            WriteGate = Pointer(arguments.WriteGate),
+            Previous = Pointer(arguments.Previous),
+            IsFirstOfSegment = arguments.IsFirstOfSegment,
+            WindowReachesBack = arguments.WindowReachesBack,
+            State = Pointer(arguments.State),
+            Tail = Pointer(arguments.Tail),
+            Output = Pointer(arguments.Output),
+        };
+        _workers.For(arguments.Heads, &MemoryStep.Forward, &work);
+    }
+
     internal override void CachedRead(in ReadArguments arguments)
     {
         var work = ReadWork(arguments);
@@ -58,14 +81,14 @@ public sealed unsafe partial class CpuDevice
                 _workers.For(plan.SlotCount, &MemoryRead.PoolKeys, &work);
             }
 
-            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.Score, &work);
+            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.Score, &work);
             _workers.For(plan.GroupCount, &MemoryRead.Normalize, &work);
-            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.GatedForward, &work);
+            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.GatedForward, &work);
         }
         else
         {
-            _workers.For(plan.GroupRanges.Count / 2 * arguments.Heads, &MemoryRead.SumStates, &work);
-            _workers.For(plan.GroupCount * arguments.Heads, &MemoryRead.SumForward, &work);
+            _workers.For(plan.GroupRanges.Count / 2 * arguments.Options.Heads, &MemoryRead.SumStates, &work);
+            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.SumForward, &work);
         }
     }
 
@@ -73,7 +96,7 @@ public sealed unsafe partial class CpuDevice
     {
         var work = ReadWork(arguments);
         var plan = arguments.Plan;
-        int heads = arguments.Heads, groups = plan.GroupCount;
+        int heads = arguments.Options.Heads, groups = plan.GroupCount;
         work.DOutput = Pointer(gradients.Output);
         work.DOnline = Pointer(gradients.Online);
         work.AddOnline = gradients.AddOnline;
@@ -157,12 +180,10 @@ public sealed unsafe partial class CpuDevice
 
     private static MemoryRead.Work ReadWork(in ReadArguments arguments) => new()
     {
-        Heads = arguments.Heads,
+        Heads = arguments.Options.Heads,
         Width = arguments.Width,
-        Stride = arguments.Heads * arguments.Width,
-        SharesGates = arguments.SharesGates,
-        TopK = arguments.TopK,
-        RouterKey = arguments.RouterKey,
+        Stride = arguments.Options.Heads * arguments.Width,
+        Options = arguments.Options,
         GroupCount = arguments.Plan.GroupCount,
         Groups = Pointer(arguments.Plan.Groups.Data),
         Visible = Pointer(arguments.Plan.Visible.Data),

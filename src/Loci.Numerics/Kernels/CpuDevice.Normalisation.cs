@@ -11,8 +11,16 @@ public sealed unsafe partial class CpuDevice
     {
         var state = new NormalisationState
         {
-            X = Pointer(x), Gain = Pointer(gain), Gate = Pointer(gate), Rows = rows, Columns = columns, Width = width, Factor = factor, Epsilon = epsilon,
-            Y = Pointer(y), InverseRoots = Pointer(inverseRoots),
+            X = Pointer(x),
+            Gain = Pointer(gain),
+            Gate = Pointer(gate),
+            Rows = rows,
+            Columns = columns,
+            Width = width,
+            Factor = factor,
+            Epsilon = epsilon,
+            Y = Pointer(y),
+            InverseRoots = Pointer(inverseRoots),
         };
         _workers.For(Blocks(rows, RowBlock(columns)), &Body, &state);
 
@@ -64,8 +72,19 @@ public sealed unsafe partial class CpuDevice
         var blocks = Blocks(rows, RowBlock(columns));
         var state = new NormalisationState
         {
-            X = Pointer(x), Gain = Pointer(gain), Gate = Pointer(gate), Rows = rows, Columns = columns, Width = width, Factor = factor,
-            Y = Pointer(dy), InverseRoots = Pointer(inverseRoots), Dx = Pointer(dx), AccumulateX = accumulateX, DGate = Pointer(dGate), AccumulateGate = accumulateGate,
+            X = Pointer(x),
+            Gain = Pointer(gain),
+            Gate = Pointer(gate),
+            Rows = rows,
+            Columns = columns,
+            Width = width,
+            Factor = factor,
+            Y = Pointer(dy),
+            InverseRoots = Pointer(inverseRoots),
+            Dx = Pointer(dx),
+            AccumulateX = accumulateX,
+            DGate = Pointer(dGate),
+            AccumulateGate = accumulateGate,
         };
         DeviceSpan<float> partials = default;
         if (!dGain.IsEmpty)

@@ -29,33 +29,28 @@ internal static unsafe partial class MatrixProduct
         get => 2 * VectorWidth;
     }
 
-    // One step of every sum in this class. Machines without a fused instruction multiply, round and add;
-    // all paths share the choice, so that an element has the same bits wherever it is computed.
-    private static bool HasFusedMultiplyAdd
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => Fma.IsSupported || AdvSimd.IsSupported || Vector512.IsHardwareAccelerated;
-    }
-
     /// <summary>Width of the panel, and of the tiles, that begins where <paramref name="remaining"/> columns are left.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int PanelWidth(nint remaining) => remaining > VectorWidth ? TileColumns : VectorWidth;
 
+    // One step of every sum in this class. Machines without a fused instruction multiply, round and add;
+    // all paths share the choice, so that an element has the same bits wherever it is computed. The condition is spelled out
+    // each time because only then is the other call gone before it can keep the operands out of registers.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> MultiplyAdd(Vector512<float> a, Vector512<float> b, Vector512<float> c) =>
         Vector512.FusedMultiplyAdd(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
-        HasFusedMultiplyAdd ? Vector256.FusedMultiplyAdd(a, b, c) : (a * b) + c;
+        Fma.IsSupported || AdvSimd.IsSupported ? Vector256.FusedMultiplyAdd(a, b, c) : (a * b) + c;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> MultiplyAdd(Vector128<float> a, Vector128<float> b, Vector128<float> c) =>
-        HasFusedMultiplyAdd ? Vector128.FusedMultiplyAdd(a, b, c) : (a * b) + c;
+        Fma.IsSupported || AdvSimd.IsSupported ? Vector128.FusedMultiplyAdd(a, b, c) : (a * b) + c;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float MultiplyAdd(float a, float b, float c) =>
-        HasFusedMultiplyAdd ? MathF.FusedMultiplyAdd(a, b, c) : (a * b) + c;
+        Fma.IsSupported || AdvSimd.IsSupported ? MathF.FusedMultiplyAdd(a, b, c) : (a * b) + c;
 
     /// <summary>
     /// Computes a tile whose b panel holds <see cref="PanelWidth"/>(columns) readable columns;

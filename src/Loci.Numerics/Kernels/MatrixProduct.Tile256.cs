@@ -79,41 +79,59 @@ internal static unsafe partial class MatrixProduct
 
             Vector256<float> ai = Vector256.Create(a[0]);
             c0l = MultiplyAdd(ai, bl, c0l);
-            c0r = TColumns.Two ? MultiplyAdd(ai, br, c0r) : c0r;
+            if (TColumns.Two)
+            {
+                c0r = MultiplyAdd(ai, br, c0r);
+            }
 
             if (TRows.Count > 1)
             {
                 ai = Vector256.Create(a[aRow]);
                 c1l = MultiplyAdd(ai, bl, c1l);
-                c1r = TColumns.Two ? MultiplyAdd(ai, br, c1r) : c1r;
+                if (TColumns.Two)
+                {
+                    c1r = MultiplyAdd(ai, br, c1r);
+                }
             }
 
             if (TRows.Count > 2)
             {
                 ai = Vector256.Create(a[aRow2]);
                 c2l = MultiplyAdd(ai, bl, c2l);
-                c2r = TColumns.Two ? MultiplyAdd(ai, br, c2r) : c2r;
+                if (TColumns.Two)
+                {
+                    c2r = MultiplyAdd(ai, br, c2r);
+                }
             }
 
             if (TRows.Count > 3)
             {
                 ai = Vector256.Create(a1[0]);
                 c3l = MultiplyAdd(ai, bl, c3l);
-                c3r = TColumns.Two ? MultiplyAdd(ai, br, c3r) : c3r;
+                if (TColumns.Two)
+                {
+                    c3r = MultiplyAdd(ai, br, c3r);
+                }
             }
 
             if (TRows.Count > 4)
             {
                 ai = Vector256.Create(a1[aRow]);
                 c4l = MultiplyAdd(ai, bl, c4l);
-                c4r = TColumns.Two ? MultiplyAdd(ai, br, c4r) : c4r;
+                if (TColumns.Two)
+                {
+                    c4r = MultiplyAdd(ai, br, c4r);
+                }
             }
 
             if (TRows.Count > 5)
             {
                 ai = Vector256.Create(a1[aRow2]);
                 c5l = MultiplyAdd(ai, bl, c5l);
-                c5r = TColumns.Two ? MultiplyAdd(ai, br, c5r) : c5r;
+                if (TColumns.Two)
+                {
+                    c5r = MultiplyAdd(ai, br, c5r);
+                }
             }
 
             a += aStep;

@@ -129,83 +129,119 @@ internal static unsafe partial class MatrixProduct
 
             Vector512<float> ai = Vector512.Create(a[0]);
             c0l = MultiplyAdd(ai, bl, c0l);
-            c0r = TColumns.Two ? MultiplyAdd(ai, br, c0r) : c0r;
+            if (TColumns.Two)
+            {
+                c0r = MultiplyAdd(ai, br, c0r);
+            }
 
             if (TRows.Count > 1)
             {
                 ai = Vector512.Create(a[aRow]);
                 c1l = MultiplyAdd(ai, bl, c1l);
-                c1r = TColumns.Two ? MultiplyAdd(ai, br, c1r) : c1r;
+                if (TColumns.Two)
+                {
+                    c1r = MultiplyAdd(ai, br, c1r);
+                }
             }
 
             if (TRows.Count > 2)
             {
                 ai = Vector512.Create(a[aRow2]);
                 c2l = MultiplyAdd(ai, bl, c2l);
-                c2r = TColumns.Two ? MultiplyAdd(ai, br, c2r) : c2r;
+                if (TColumns.Two)
+                {
+                    c2r = MultiplyAdd(ai, br, c2r);
+                }
             }
 
             if (TRows.Count > 3)
             {
                 ai = Vector512.Create(a1[0]);
                 c3l = MultiplyAdd(ai, bl, c3l);
-                c3r = TColumns.Two ? MultiplyAdd(ai, br, c3r) : c3r;
+                if (TColumns.Two)
+                {
+                    c3r = MultiplyAdd(ai, br, c3r);
+                }
             }
 
             if (TRows.Count > 4)
             {
                 ai = Vector512.Create(a1[aRow]);
                 c4l = MultiplyAdd(ai, bl, c4l);
-                c4r = TColumns.Two ? MultiplyAdd(ai, br, c4r) : c4r;
+                if (TColumns.Two)
+                {
+                    c4r = MultiplyAdd(ai, br, c4r);
+                }
             }
 
             if (TRows.Count > 5)
             {
                 ai = Vector512.Create(a1[aRow2]);
                 c5l = MultiplyAdd(ai, bl, c5l);
-                c5r = TColumns.Two ? MultiplyAdd(ai, br, c5r) : c5r;
+                if (TColumns.Two)
+                {
+                    c5r = MultiplyAdd(ai, br, c5r);
+                }
             }
 
             if (TRows.Count > 6)
             {
                 ai = Vector512.Create(a2[0]);
                 c6l = MultiplyAdd(ai, bl, c6l);
-                c6r = TColumns.Two ? MultiplyAdd(ai, br, c6r) : c6r;
+                if (TColumns.Two)
+                {
+                    c6r = MultiplyAdd(ai, br, c6r);
+                }
             }
 
             if (TRows.Count > 7)
             {
                 ai = Vector512.Create(a2[aRow]);
                 c7l = MultiplyAdd(ai, bl, c7l);
-                c7r = TColumns.Two ? MultiplyAdd(ai, br, c7r) : c7r;
+                if (TColumns.Two)
+                {
+                    c7r = MultiplyAdd(ai, br, c7r);
+                }
             }
 
             if (TRows.Count > 8)
             {
                 ai = Vector512.Create(a2[aRow2]);
                 c8l = MultiplyAdd(ai, bl, c8l);
-                c8r = TColumns.Two ? MultiplyAdd(ai, br, c8r) : c8r;
+                if (TColumns.Two)
+                {
+                    c8r = MultiplyAdd(ai, br, c8r);
+                }
             }
 
             if (TRows.Count > 9)
             {
                 ai = Vector512.Create(a3[0]);
                 c9l = MultiplyAdd(ai, bl, c9l);
-                c9r = TColumns.Two ? MultiplyAdd(ai, br, c9r) : c9r;
+                if (TColumns.Two)
+                {
+                    c9r = MultiplyAdd(ai, br, c9r);
+                }
             }
 
             if (TRows.Count > 10)
             {
                 ai = Vector512.Create(a3[aRow]);
                 c10l = MultiplyAdd(ai, bl, c10l);
-                c10r = TColumns.Two ? MultiplyAdd(ai, br, c10r) : c10r;
+                if (TColumns.Two)
+                {
+                    c10r = MultiplyAdd(ai, br, c10r);
+                }
             }
 
             if (TRows.Count > 11)
             {
                 ai = Vector512.Create(a3[aRow2]);
                 c11l = MultiplyAdd(ai, bl, c11l);
-                c11r = TColumns.Two ? MultiplyAdd(ai, br, c11r) : c11r;
+                if (TColumns.Two)
+                {
+                    c11r = MultiplyAdd(ai, br, c11r);
+                }
             }
 
             a += aStep;

@@ -1,3 +1,5 @@
+using Loci.Numerics.Operations;
+
 namespace Loci.Numerics.Kernels;
 
 /// <summary>
@@ -14,9 +16,7 @@ internal static unsafe class MemoryRead
         public int Heads;
         public int Width;
         public int Stride;
-        public bool SharesGates;
-        public int TopK;
-        public RouterKey RouterKey;
+        public CachedReadOptions Options;
         public int GroupCount;
         public int* Groups;
         public int* Visible;
@@ -96,7 +96,7 @@ internal static unsafe class MemoryRead
             MemoryVector.AddScaled(1, work.K + ((long)row * work.Stride), pooled, work.Stride);
         }
 
-        MemoryVector.Scale(KeyScale(work.RouterKey, slot[1]), pooled, pooled, work.Stride);
+        MemoryVector.Scale(work.Options.KeyScale(slot[1]), pooled, pooled, work.Stride);
     }
 
     /// <summary>Scores and logits of one group and head: r = &lt;u, p&gt;, tau r and the online bias.</summary>
@@ -123,7 +123,7 @@ internal static unsafe class MemoryRead
         {
             MemoryVector.AddScaled(1, k + ((long)t * stride), running, d);
             scores[(t * group.Line) + group.Count] =
-                MemoryVector.Dot(u + ((long)t * stride), running, d) * KeyScale(work.RouterKey, work.InitialCount + t + 1);
+                MemoryVector.Dot(u + ((long)t * stride), running, d) * work.Options.KeyScale(work.InitialCount + t + 1);
         }
 
         MemoryVector.Scale(work.Temperature[head], scores, gates, group.Rows * group.Line);
@@ -142,7 +142,7 @@ internal static unsafe class MemoryRead
         ref var work = ref *(Work*)state;
         var group = new Group(work, index);
         var total = work.Gates + group.GatesOf(0);
-        if (work.SharesGates)
+        if (work.Options.SharesGates)
         {
             for (var head = 1; head < work.Heads; head++)
             {
@@ -150,16 +150,16 @@ internal static unsafe class MemoryRead
             }
         }
 
-        for (var head = 0; head < (work.SharesGates ? 1 : work.Heads); head++)
+        for (var head = 0; head < (work.Options.SharesGates ? 1 : work.Heads); head++)
         {
             var gates = work.Gates + group.GatesOf(head);
             for (var t = 0; t < group.Rows; t++)
             {
-                Softmax(gates + (t * group.Line), group.Count, work.TopK);
+                Softmax(gates + (t * group.Line), group.Count, work.Options.TopK);
             }
         }
 
-        for (var head = 1; head < work.Heads && work.SharesGates; head++)
+        for (var head = 1; head < work.Heads && work.Options.SharesGates; head++)
         {
             MemoryVector.Copy(total, work.Gates + group.GatesOf(head), group.Rows * group.Line);
         }
@@ -275,7 +275,7 @@ internal static unsafe class MemoryRead
         var group = new Group(work, index);
         var size = group.Rows * group.Line;
         var total = work.DLogits + group.GatesOf(0);
-        if (work.SharesGates)
+        if (work.Options.SharesGates)
         {
             // The gates are one: their gradients add up, and every head's score receives the same.
             for (var head = 1; head < work.Heads; head++)
@@ -284,12 +284,12 @@ internal static unsafe class MemoryRead
             }
         }
 
-        for (var head = 0; head < (work.SharesGates ? 1 : work.Heads); head++)
+        for (var head = 0; head < (work.Options.SharesGates ? 1 : work.Heads); head++)
         {
             SoftmaxBackward(work.Gates + group.GatesOf(head), work.DLogits + group.GatesOf(head), group.Rows, group.Line);
         }
 
-        for (var head = 1; head < work.Heads && work.SharesGates; head++)
+        for (var head = 1; head < work.Heads && work.Options.SharesGates; head++)
         {
             MemoryVector.Copy(total, work.DLogits + group.GatesOf(head), size);
         }
@@ -338,7 +338,7 @@ internal static unsafe class MemoryRead
         for (var t = 0; t < group.Rows; t++)
         {
             MemoryVector.AddScaled(1, k + ((long)t * stride), running, d);
-            MemoryVector.AddScaled(dLogits[(t * group.Line) + group.Count] * KeyScale(work.RouterKey, t + 1), running, du + ((long)t * stride), d);
+            MemoryVector.AddScaled(dLogits[(t * group.Line) + group.Count] * work.Options.KeyScale(t + 1), running, du + ((long)t * stride), d);
         }
     }
 
@@ -402,7 +402,7 @@ internal static unsafe class MemoryRead
         for (var i = 0; i < group.CoverCount; i++)
         {
             var slot = group.Cover[i];
-            var scale = KeyScale(work.RouterKey, work.Slots[(slot * MemoryPlan.SlotFields) + 1]);
+            var scale = work.Options.KeyScale(work.Slots[(slot * MemoryPlan.SlotFields) + 1]);
             MemoryVector.AddScaled(scale, work.DPooledKeys + ((long)slot * stride) + (head * d), sum, d);
         }
 
@@ -411,7 +411,7 @@ internal static unsafe class MemoryRead
         for (var t = group.Rows - 1; t >= 0; t--)
         {
             var row = ((long)(group.Row + t) * stride) + (head * d);
-            MemoryVector.AddScaled(dScores[(t * group.Line) + group.Count] * KeyScale(work.RouterKey, t + 1), work.U + row, sum, d);
+            MemoryVector.AddScaled(dScores[(t * group.Line) + group.Count] * work.Options.KeyScale(t + 1), work.U + row, sum, d);
             if (work.AddK)
             {
                 MemoryVector.AddScaled(1, sum, work.DK + row, d);
@@ -536,14 +536,6 @@ internal static unsafe class MemoryRead
         }
     }
 
-    /// <summary>What the sum of <paramref name="count"/> keys is multiplied by to describe their segment.</summary>
-    internal static float KeyScale(RouterKey key, int count) => key switch
-    {
-        RouterKey.Sum => 1,
-        RouterKey.Mean => 1f / count,
-        _ => 1 / MathF.Sqrt(count),
-    };
-
     /// <summary>
     /// Chooses past segments and turns logits into gates, in place. The last of <paramref name="count"/> + 1 logits is the online one. With
     /// <paramref name="topK"/> &gt; 0 only that many of the past take part, ties going to the oldest; the others' gates are zero.
@@ -636,7 +628,7 @@ internal static unsafe class MemoryRead
         in Work work, in Group group, float* gates, int i, ref int next, int* rowList, float* source, float* gathered, out float* rows, out int rowStride)
     {
         var count = 0;
-        if (work.TopK == 0 || work.TopK >= group.Count)
+        if (work.Options.TopK == 0 || work.Options.TopK >= group.Count)
         {
             rows = source + ((long)next * work.Stride);
             rowStride = work.Stride;

@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Loci.Numerics.Kernels;
 
 /// <summary>
-/// Functions of vectors of float32, within about two units in the last place. Results of a lane depend on that lane only. NaN in gives NaN out;
-/// no finite or infinite input of <see cref="Exp"/>, <see cref="Sigmoid"/>, <see cref="Softplus"/> or <see cref="NormalDistribution"/> gives NaN.
+/// Functions of vectors of float32, within two units in the last place where not said otherwise. Results of a lane depend on that lane only. NaN in gives NaN out;
+/// no other input of any of them gives NaN.
 /// </summary>
 internal static class VectorMath
 {

@@ -5,7 +5,16 @@ namespace Loci.Numerics.Operations;
 /// <param name="SharesGates">Whether all heads share one softmax over the sum of their scores.</param>
 /// <param name="TopK">Past segments read per token; 0 reads all.</param>
 /// <param name="RouterKey">How a segment is described to the router.</param>
-public readonly record struct CachedReadOptions(int Heads, bool SharesGates = false, int TopK = 0, RouterKey RouterKey = RouterKey.NormalizedMean);
+public readonly record struct CachedReadOptions(int Heads, bool SharesGates = false, int TopK = 0, RouterKey RouterKey = RouterKey.NormalizedMean)
+{
+    /// <summary>What the sum of <paramref name="count"/> keys is multiplied by to describe their segment.</summary>
+    internal float KeyScale(int count) => RouterKey switch
+    {
+        RouterKey.Sum => 1,
+        RouterKey.Mean => 1f / count,
+        _ => 1 / MathF.Sqrt(count),
+    };
+}
 
 /// <summary>
 /// Reads the cached states of a matrix memory beside its online state, in one fused operation: the plain sum (Residual, equation 7 of arXiv 2602.24281)
@@ -71,12 +80,9 @@ public static class CachedRead
         var arguments = new ReadArguments
         {
             Plan = plan,
-            Heads = heads,
+            Options = options,
             Width = width,
             IsGated = isGated,
-            SharesGates = options.SharesGates,
-            TopK = options.TopK,
-            RouterKey = options.RouterKey,
             Online = scan.Output.Data,
             Queries = q.Data,
             Routing = u?.Data ?? default,
@@ -154,7 +160,7 @@ public static class CachedRead
                 gradients.OnlineBias = OnlineBias is null ? default : tape.GradientOf(OnlineBias, out gradients.AddOnlineBias);
                 gradients.Logits = tape.Allocate(gates);
                 gradients.PooledKeys = tape.Allocate(_arguments.PooledKeys.Length);
-                gradients.Partials = tape.Allocate((long)plan.GroupCount * _arguments.Heads * 2);
+                gradients.Partials = tape.Allocate((long)plan.GroupCount * _arguments.Options.Heads * 2);
             }
 
             tape.Device.CachedReadBackward(_arguments, gradients);

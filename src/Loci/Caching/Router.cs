@@ -28,6 +28,9 @@ internal sealed class Router
 
     public IReadOnlyList<Parameter> Parameters { get; }
 
+    /// <summary>What the sum of <paramref name="count"/> keys is multiplied by to describe their segment.</summary>
+    public float KeyScale(int count) => Options.KeyScale(count);
+
     public Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) =>
         CachedRead.Gated(tape, plan, scan, q, u, k, Temperature, OnlineBias, Options);
 }

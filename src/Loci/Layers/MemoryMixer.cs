@@ -10,7 +10,7 @@ namespace Loci.Layers;
 /// A memory with a cache (section 7 of the method): q, k and v are SiLU(conv(x W)), q and k normalised per head; the memory is written and read, its cached
 /// states are read beside it, and the result, normalised per head and multiplied by SiLU(x W_g), is projected back.
 /// </summary>
-public sealed class MemoryMixer : Mixer
+public sealed class MemoryMixer : Mixer, IDisposable
 {
     private readonly ModelConfiguration _configuration;
     private readonly Device _device;
@@ -103,12 +103,14 @@ public sealed class MemoryMixer : Mixer
         return Project(tape, x, y, residual);
     }
 
+    /// <inheritdoc/>
+    public void Dispose() => _plan.Dispose();
+
     internal (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, SequenceLayout layout)
     {
         var d = _configuration.Dimension;
-        var parts = ShortConvolution.Apply(
-            tape, inputs, _convolution, layout, Heads, new ConvolutionPart(d, true), new ConvolutionPart(d, true), new ConvolutionPart(d, false));
-        return (parts.First, parts.Second!, parts.Third!);
+        var normalized = new ConvolutionPart(d, d / Heads);
+        return ShortConvolution.Apply(tape, inputs, _convolution, layout, normalized, normalized, new ConvolutionPart(d));
     }
 
     private Tensor Project(Tape tape, Tensor x, Tensor y, Tensor? residual)

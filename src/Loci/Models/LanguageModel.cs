@@ -67,7 +67,7 @@ public sealed class LanguageModel : IDisposable
     /// <param name="layout">The sequences that the rows divide into.</param>
     /// <param name="normalizer">What the sum of losses is divided by; null takes the number of predicted tokens.</param>
     /// <returns>The loss and the losses of all rows.</returns>
-    public CrossEntropyResult Loss(Tape tape, DeviceSpan<int> inputs, DeviceSpan<int> targets, SequenceLayout layout, double? normalizer = null) =>
+    public CrossEntropyLoss Loss(Tape tape, DeviceSpan<int> inputs, DeviceSpan<int> targets, SequenceLayout layout, double? normalizer = null) =>
         LinearCrossEntropy.Apply(tape, Hidden(tape, inputs, layout), Head, targets, normalizer);
 
     /// <summary>Logits of the next token in every row, [rows, vocabulary]. Large: for tests and short prompts.</summary>

@@ -46,8 +46,12 @@ internal sealed class ChartAxis
         return new ChartAxis(logarithmic, from, to, values, Label(values, uniform: !logarithmic));
     }
 
-    /// <summary>The place of a value along the axis; NaN for one the scale cannot show.</summary>
-    public double Place(double value) => ((Logarithmic ? (value > 0 ? Math.Log10(value) : double.NaN) : value) - _from) / (_to - _from);
+    /// <summary>Whether a scale can show a value: finite, positive if logarithmic, and not so extreme that arithmetic on the range overflows.</summary>
+    public static bool CanShow(double value, bool logarithmic) => Math.Abs(value) <= 1e300 && (!logarithmic || value >= 1e-300);
+
+    /// <summary>The place of a value along the axis.</summary>
+    /// <param name="value">A value that <see cref="CanShow"/> accepts.</param>
+    public double Place(double value) => ((Logarithmic ? Math.Log10(value) : value) - _from) / (_to - _from);
 
     private static double[] LinearTicks(double from, double to, int count)
     {
@@ -105,7 +109,7 @@ internal sealed class ChartAxis
         double greatest = ticks.Length == 0 ? 0 : ticks.Max(Math.Abs);
         if (greatest is >= 1e15 or (> 0 and < 1e-4))
         {
-            return [.. ticks.Select(tick => tick.ToString("0.##e0", CultureInfo.InvariantCulture))];
+            return [.. ticks.Select(tick => tick == 0 ? "0" : Minus(tick.ToString("0.##e0", CultureInfo.InvariantCulture)))];
         }
 
         if (greatest < 10_000)

@@ -31,7 +31,7 @@ internal static class ChartSvg
             return;
         }
 
-        double left = 30 + (CharacterWidth * y.Labels.Max(label => label.Length));
+        double left = 30 + (CharacterWidth * y.Labels.Select(label => label.Length).DefaultIfEmpty().Max());
         Frame frame = new(left, Top, width - left - Right, height - Top - Bottom, x, y);
         DrawAxes(svg, chart, frame, height);
         svg.Append(CultureInfo.InvariantCulture, $"<clipPath id=\"{id}\"><rect x=\"{frame.Left:0.#}\" y=\"{frame.Top - 2:0.#}\" ")
@@ -69,7 +69,7 @@ internal static class ChartSvg
             for (int i = 0; i < series.X.Count; i++)
             {
                 (double x, double y) = (series.X[i], series.Y[i]);
-                if (double.IsFinite(x) && double.IsFinite(y) && (!chart.LogarithmicX || x > 0) && (!chart.LogarithmicY || y > 0))
+                if (ChartAxis.CanShow(x, chart.LogarithmicX) && ChartAxis.CanShow(y, chart.LogarithmicY))
                 {
                     (minimumX, maximumX) = (Math.Min(minimumX, x), Math.Max(maximumX, x));
                     (minimumY, maximumY) = (Math.Min(minimumY, y), Math.Max(maximumY, y));
@@ -220,6 +220,6 @@ internal static class ChartSvg
         // Far outside the frame is cut off, so that no renderer meets a huge number.
         public double PlaceY(double value) => Top + (Height * Math.Clamp(1 - Y.Place(value), -10, 11));
 
-        public bool Shows(double x, double y) => double.IsFinite(X.Place(x)) && double.IsFinite(Y.Place(y));
+        public bool Shows(double x, double y) => ChartAxis.CanShow(x, X.Logarithmic) && ChartAxis.CanShow(y, Y.Logarithmic);
     }
 }

@@ -1,0 +1,376 @@
+using System.Numerics;
+using Loci.Numerics.Kernels;
+
+namespace Loci.Numerics;
+
+// Scores exist only as tiles of AttentionTile x AttentionTile: softmax online over the tiles of a query block (Dao et al., 2205.14135).
+public sealed unsafe partial class CpuDevice
+{
+    private const int AttentionTile = 64;
+
+    internal override void Attend(
+        DeviceSpan<float> q, DeviceSpan<float> k, DeviceSpan<float> v, SequenceLayout layout, int heads, int headWidth, float scale,
+        DeviceSpan<float> y, DeviceSpan<float> logSumExp)
+    {
+        var work = _scratch.Rent((long)Threads * AttentionWork(headWidth));
+        var blocks = _scratch.Rent(layout.Count + 1);
+        fixed (int* starts = layout.Starts)
+        {
+            var state = new AttentionState
+            {
+                Q = Pointer(q),
+                K = Pointer(k),
+                V = Pointer(v),
+                Y = Pointer(y),
+                LogSumExp = Pointer(logSumExp),
+                Starts = starts,
+                FirstBlocks = (int*)Pointer(blocks),
+                Sequences = layout.Count,
+                Rows = layout.Rows,
+                Heads = heads,
+                HeadWidth = headWidth,
+                Scale = scale,
+                Work = Pointer(work),
+            };
+            state.Blocks = CountAttentionBlocks(starts, layout.Count, state.FirstBlocks);
+            _workers.For(state.Blocks * heads, &Body, &state);
+        }
+
+        _scratch.Return(blocks);
+        _scratch.Return(work);
+
+        static void Body(void* pointer, int index, int worker)
+        {
+            var state = (AttentionState*)pointer;
+            // Blocks late in a sequence take longest, so they start first.
+            var head = index % state->Heads;
+            LocateBlock(state, state->Blocks - 1 - (index / state->Heads), out var start, out var end, out var first, out var count);
+            int d = state->HeadWidth, stride = state->Heads * d;
+            var scores = state->Work + (worker * AttentionWork(d)); // [tile, tile]
+            var sum = scores + (AttentionTile * AttentionTile); // [tile, d]
+            var largest = stackalloc float[AttentionTile];
+            var total = stackalloc float[AttentionTile];
+            new Span<float>(largest, count).Fill(float.NegativeInfinity);
+            new Span<float>(total, count).Clear();
+            var column = head * d;
+            for (var key = start; key < first + count; key += AttentionTile)
+            {
+                var keys = Math.Min(AttentionTile, end - key);
+                MatrixProduct.MultiplySmall(
+                    false, true, count, keys, d, state->Q + At(first, stride, column), stride, state->K + At(key, stride, column), stride,
+                    scores, AttentionTile, false);
+                for (var r = 0; r < count; r++)
+                {
+                    var row = scores + (r * AttentionTile);
+                    var visible = Math.Min(keys, first + r - key + 1);
+                    var factor = SoftmaxTile(row, visible, keys, state->Scale, largest + r, total + r);
+                    if (key > start)
+                    {
+                        Lanes.AddScaled(sum + ((long)r * d), factor, sum + ((long)r * d), d, false);
+                    }
+                }
+
+                MatrixProduct.MultiplySmall(
+                    false, false, count, d, keys, scores, AttentionTile, state->V + At(key, stride, column), stride, sum, d, key > start);
+            }
+
+            for (var r = 0; r < count; r++)
+            {
+                Lanes.AddScaled(sum + ((long)r * d), 1 / total[r], state->Y + At(first + r, stride, column), d, false);
+                if (state->LogSumExp != null)
+                {
+                    state->LogSumExp[((long)(first + r) * state->Heads) + head] = largest[r] + MathF.Log(total[r]);
+                }
+            }
+        }
+    }
+
+    internal override void AttendBackward(
+        DeviceSpan<float> q, DeviceSpan<float> k, DeviceSpan<float> v, DeviceSpan<float> y, DeviceSpan<float> logSumExp, DeviceSpan<float> dy,
+        SequenceLayout layout, int heads, int headWidth, float scale,
+        DeviceSpan<float> dq, bool accumulateQ, DeviceSpan<float> dk, bool accumulateK, DeviceSpan<float> dv, bool accumulateV)
+    {
+        var work = _scratch.Rent((long)Threads * AttentionWork(headWidth));
+        var blocks = _scratch.Rent(layout.Count + 1);
+        var projections = _scratch.Rent((long)layout.Rows * heads);
+        fixed (int* starts = layout.Starts)
+        {
+            var state = new AttentionState
+            {
+                Q = Pointer(q),
+                K = Pointer(k),
+                V = Pointer(v),
+                Y = Pointer(y),
+                LogSumExp = Pointer(logSumExp),
+                Dy = Pointer(dy),
+                Starts = starts,
+                FirstBlocks = (int*)Pointer(blocks),
+                Sequences = layout.Count,
+                Rows = layout.Rows,
+                Heads = heads,
+                HeadWidth = headWidth,
+                Scale = scale,
+                Work = Pointer(work),
+                Projections = Pointer(projections),
+                Dq = Pointer(dq),
+                AccumulateQ = accumulateQ,
+                Dk = Pointer(dk),
+                AccumulateK = accumulateK,
+                Dv = Pointer(dv),
+                AccumulateV = accumulateV,
+            };
+            state.Blocks = CountAttentionBlocks(starts, layout.Count, state.FirstBlocks);
+            _workers.For(Blocks(layout.Rows, RowBlock(heads * headWidth)), &Project, &state);
+            if (!dq.IsEmpty)
+            {
+                _workers.For(state.Blocks * heads, &Queries, &state);
+            }
+
+            if (!dk.IsEmpty || !dv.IsEmpty)
+            {
+                _workers.For(state.Blocks * heads, &Keys, &state);
+            }
+        }
+
+        _scratch.Return(projections);
+        _scratch.Return(blocks);
+        _scratch.Return(work);
+
+        // projection = dy . y, which is what the softmax's gradient subtracts from every score's.
+        static void Project(void* pointer, int index, int worker)
+        {
+            var state = (AttentionState*)pointer;
+            int d = state->HeadWidth, stride = state->Heads * d, block = RowBlock(stride);
+            var end = Math.Min(state->Rows, (index + 1) * block);
+            for (var row = index * block; row < end; row++)
+            {
+                for (var head = 0; head < state->Heads; head++)
+                {
+                    var offset = At(row, stride, head * d);
+                    state->Projections[((long)row * state->Heads) + head] = Lanes.Dot(state->Y + offset, state->Dy + offset, d);
+                }
+            }
+        }
+
+        static void Queries(void* pointer, int index, int worker)
+        {
+            var state = (AttentionState*)pointer;
+            var head = index % state->Heads;
+            LocateBlock(state, state->Blocks - 1 - (index / state->Heads), out var start, out var end, out var first, out var count);
+            int d = state->HeadWidth, stride = state->Heads * d, column = head * d;
+            var scores = state->Work + (worker * AttentionWork(d)); // [tile, tile]
+            var gradients = scores + (AttentionTile * AttentionTile) + (2L * AttentionTile * d); // [tile, tile]
+            var sum = scores + (AttentionTile * AttentionTile); // dq, [tile, d]
+            for (var key = start; key < first + count; key += AttentionTile)
+            {
+                var keys = Math.Min(AttentionTile, end - key);
+                ScoreGradients(state, head, first, count, key, keys, scores, gradients);
+                MatrixProduct.MultiplySmall(
+                    false, false, count, d, keys, gradients, AttentionTile, state->K + At(key, stride, column), stride, sum, d, key > start);
+            }
+
+            WriteRows(sum, state->Dq + At(first, stride, column), count, d, stride, state->AccumulateQ);
+        }
+
+        static void Keys(void* pointer, int index, int worker)
+        {
+            var state = (AttentionState*)pointer;
+            var head = index % state->Heads;
+            LocateBlock(state, index / state->Heads, out _, out var end, out var key, out var keys);
+            int d = state->HeadWidth, stride = state->Heads * d, column = head * d;
+            var scores = state->Work + (worker * AttentionWork(d)); // [tile, tile]
+            var sumK = scores + (AttentionTile * AttentionTile); // [tile, d]
+            var sumV = sumK + ((long)AttentionTile * d); // [tile, d]
+            var gradients = sumV + ((long)AttentionTile * d); // [tile, tile]
+            for (var first = key; first < end; first += AttentionTile)
+            {
+                var count = Math.Min(AttentionTile, end - first);
+                ScoreGradients(state, head, first, count, key, keys, scores, gradients);
+                MatrixProduct.MultiplySmall(
+                    true, false, keys, d, count, scores, AttentionTile, state->Dy + At(first, stride, column), stride, sumV, d, first > key);
+                MatrixProduct.MultiplySmall(
+                    true, false, keys, d, count, gradients, AttentionTile, state->Q + At(first, stride, column), stride, sumK, d, first > key);
+            }
+
+            if (state->Dk != null)
+            {
+                WriteRows(sumK, state->Dk + At(key, stride, column), keys, d, stride, state->AccumulateK);
+            }
+
+            if (state->Dv != null)
+            {
+                WriteRows(sumV, state->Dv + At(key, stride, column), keys, d, stride, state->AccumulateV);
+            }
+        }
+
+        // The tile's weights in scores, and the gradients of its unscaled scores.
+        static void ScoreGradients(AttentionState* state, int head, int first, int count, int key, int keys, float* scores, float* gradients)
+        {
+            int d = state->HeadWidth, stride = state->Heads * d, column = head * d;
+            MatrixProduct.MultiplySmall(
+                false, true, count, keys, d, state->Q + At(first, stride, column), stride, state->K + At(key, stride, column), stride,
+                scores, AttentionTile, false);
+            MatrixProduct.MultiplySmall(
+                false, true, count, keys, d, state->Dy + At(first, stride, column), stride, state->V + At(key, stride, column), stride,
+                gradients, AttentionTile, false);
+            var scale = new Vector<float>(state->Scale);
+            for (var r = 0; r < count; r++)
+            {
+                var offset = ((long)(first + r) * state->Heads) + head;
+                var shift = new Vector<float>(-state->LogSumExp[offset]);
+                var projection = new Vector<float>(state->Projections[offset]);
+                float* row = scores + (r * AttentionTile), gradient = gradients + (r * AttentionTile);
+                var visible = Math.Min(keys, first + r - key + 1);
+                for (var i = 0; i < visible; i += Lanes.Count)
+                {
+                    var left = visible - i;
+                    var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(row + i, left), scale, shift));
+                    Lanes.Store(weight, row + i, left);
+                    Lanes.Store(weight * scale * (Lanes.Load(gradient + i, left) - projection), gradient + i, left);
+                }
+
+                new Span<float>(row + visible, keys - visible).Clear();
+                new Span<float>(gradient + visible, keys - visible).Clear();
+            }
+        }
+
+        static void WriteRows(float* source, float* destination, int rows, int d, int stride, bool accumulate)
+        {
+            for (var r = 0; r < rows; r++)
+            {
+                Lanes.AddScaled(source + ((long)r * d), 1, destination + ((long)r * stride), d, accumulate);
+            }
+        }
+    }
+
+    internal override void AttendStep(
+        DeviceSpan<float> q, DeviceSpan<float> k, DeviceSpan<float> v, ReadOnlySpan<int> counts, int batch, int capacity, int heads, int headWidth, float scale,
+        DeviceSpan<float> y)
+    {
+        fixed (int* visible = counts)
+        {
+            var state = new AttentionState
+            {
+                Q = Pointer(q),
+                K = Pointer(k),
+                V = Pointer(v),
+                Y = Pointer(y),
+                Starts = visible,
+                Sequences = counts.Length,
+                Rows = capacity,
+                Heads = heads,
+                HeadWidth = headWidth,
+                Scale = scale,
+            };
+            _workers.For(batch * heads, &Body, &state);
+        }
+
+        static void Body(void* pointer, int index, int worker)
+        {
+            var state = (AttentionState*)pointer;
+            var sequence = index / state->Heads;
+            int d = state->HeadWidth, stride = state->Heads * d, column = index % state->Heads * d;
+            var count = state->Starts[state->Sequences > 1 ? sequence : 0];
+            var cache = ((long)sequence * state->Rows * stride) + column;
+            float* q = state->Q + At(sequence, stride, column), y = state->Y + At(sequence, stride, column);
+            var scores = stackalloc float[AttentionTile];
+            float largest = float.NegativeInfinity, total = 0;
+            new Span<float>(y, d).Clear();
+            for (var key = 0; key < count; key += AttentionTile)
+            {
+                var keys = Math.Min(AttentionTile, count - key);
+                for (var i = 0; i < keys; i++)
+                {
+                    scores[i] = Lanes.Dot(q, state->K + cache + ((long)(key + i) * stride), d);
+                }
+
+                var factor = SoftmaxTile(scores, keys, keys, state->Scale, &largest, &total);
+                Lanes.AddScaled(y, factor, y, d, false);
+                for (var i = 0; i < keys; i++)
+                {
+                    Lanes.AddScaled(state->V + cache + ((long)(key + i) * stride), scores[i], y, d, true);
+                }
+            }
+
+            Lanes.AddScaled(y, 1 / total, y, d, false);
+        }
+    }
+
+    /// <summary>
+    /// Turns the first <paramref name="visible"/> scores into exp(scale * score - largest so far) and the rest into zeros.
+    /// Returns the factor that brings what was summed before to the new largest.
+    /// </summary>
+    private static float SoftmaxTile(float* scores, int visible, int count, float scale, float* largest, float* total)
+    {
+        var before = *largest;
+        var now = MathF.Max(before, LargestOf(scores, visible) * scale);
+        var shift = new Vector<float>(-now);
+        var factor = new Vector<float>(scale);
+        var sum = Vector<float>.Zero;
+        for (var i = 0; i < visible; i += Lanes.Count)
+        {
+            var left = visible - i;
+            var weight = VectorMath.Exp(Vector.MultiplyAddEstimate(Lanes.Load(scores + i, left, float.NegativeInfinity), factor, shift));
+            sum += weight;
+            Lanes.Store(weight, scores + i, left);
+        }
+
+        new Span<float>(scores + visible, count - visible).Clear();
+        var correction = MathF.Exp(before - now);
+        *largest = now;
+        *total = (*total * correction) + Vector.Sum(sum);
+        return correction;
+    }
+
+    private static long AttentionWork(int headWidth) => 2L * AttentionTile * (AttentionTile + headWidth);
+
+    private static long At(int row, int stride, int column) => ((long)row * stride) + column;
+
+    private static int CountAttentionBlocks(int* starts, int sequences, int* firstBlocks)
+    {
+        var count = 0;
+        for (var sequence = 0; sequence < sequences; sequence++)
+        {
+            firstBlocks[sequence] = count;
+            count += Blocks(starts[sequence + 1] - starts[sequence], AttentionTile);
+        }
+
+        firstBlocks[sequences] = count;
+        return count;
+    }
+
+    private static void LocateBlock(AttentionState* state, int block, out int start, out int end, out int first, out int count)
+    {
+        var sequence = SequenceOf(state->FirstBlocks, state->Sequences, block);
+        start = state->Starts[sequence];
+        end = state->Starts[sequence + 1];
+        first = start + ((block - state->FirstBlocks[sequence]) * AttentionTile);
+        count = Math.Min(AttentionTile, end - first);
+    }
+
+    private struct AttentionState
+    {
+        public float* Q;
+        public float* K;
+        public float* V;
+        public float* Y;
+        public float* LogSumExp;
+        public float* Dy;
+        public int* Starts;
+        public int* FirstBlocks;
+        public int Sequences;
+        public int Blocks;
+        public int Rows;
+        public int Heads;
+        public int HeadWidth;
+        public float Scale;
+        public float* Work;
+        public float* Projections;
+        public float* Dq;
+        public bool AccumulateQ;
+        public float* Dk;
+        public bool AccumulateK;
+        public float* Dv;
+        public bool AccumulateV;
+    }
+}

@@ -1,0 +1,361 @@
+using Loci.Caching;
+using Loci.Memories;
+using Loci.Models;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Layers;
+
+/// <summary>
+/// The step form of a memory with a cache: one sequence, read token by token or in pieces of any size, with the same bits. It holds the online memory, the
+/// cached states of the segments that a next token would read, the sum of the online segment's keys and the last inputs of the convolution.
+/// </summary>
+internal sealed class MemoryState : MixerState
+{
+    private readonly Device _device;
+    private readonly MemoryMixer _mixer;
+    private readonly int _dimension;
+    private readonly int _heads;
+    private readonly int _width;
+    private readonly int _taps;
+    private readonly bool _isRouted;
+    private readonly bool _isResidual;
+    private readonly bool _mergesStates;
+    private readonly DeviceSpan<float> _online;       // [H, d, d]
+    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual only, [H, d, d]
+    private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
+    private readonly DeviceSpan<float> _keySum;       // of the online segment, [D]
+    private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
+    private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
+    private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
+    private readonly DeviceSpan<float> _convolution;  // last inputs of the convolution, [width - 1, 3D]
+    private readonly GrowingMemory _states;           // [slots, H, d, d]
+    private readonly GrowingMemory _pooledKeys;       // p, [slots, D]
+    private readonly GrowingMemory _keySums;          // [slots, D]
+    private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
+    private readonly List<int> _lengths = [];         // tokens per slot
+    private readonly float[] _hostTail;
+    private readonly MemoryPlan _plan;
+    private readonly SequenceLayout _layout = new(1, 1);
+    private int _onlineLength;
+    private int _plannedRows;
+    private int _plannedSlots = -1;
+
+    public MemoryState(Device device, MemoryMixer mixer, ModelConfiguration configuration)
+    {
+        _device = device;
+        _mixer = mixer;
+        _dimension = configuration.Dimension;
+        _heads = configuration.Heads;
+        _width = _dimension / _heads;
+        _taps = configuration.ConvolutionWidth;
+        _isRouted = mixer.Reader.IsRouted;
+        _isResidual = mixer.Reader is ResidualMemory;
+        _mergesStates = mixer.Segmentation.Kind == SegmentKind.Logarithmic;
+        var square = (long)_heads * _width * _width;
+        _online = Zeros(square);
+        _sum = _isResidual ? Zeros(square) : default;
+        _previous = Zeros(2L * _dimension);
+        _keySum = Zeros(_dimension);
+        _tail = Zeros(2L * _heads);
+        _boundary = Zeros(2L * _dimension);
+        _scaledKey = Zeros(_width);
+        _convolution = Zeros((_taps - 1) * 3L * _dimension);
+        _states = new GrowingMemory(device, square);
+        _pooledKeys = new GrowingMemory(device, _dimension);
+        _keySums = new GrowingMemory(device, _dimension);
+        _tails = new GrowingMemory(device, (2L * _heads) + (2L * _dimension));
+        _hostTail = new float[2 * _heads];
+        _plan = new MemoryPlan(device);
+    }
+
+    public override int CachedStates => _states.Count;
+
+    public override long Bytes => sizeof(float) * (_online.Length + _sum.Length + _previous.Length + _keySum.Length + _convolution.Length
+        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length + _tails.Data.Length : 0));
+
+    /// <summary>The convolution of the next rows, with the last rows before them in front.</summary>
+    public (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, MemoryMixer mixer)
+    {
+        int rows = inputs.Rows, before = _taps - 1, columns = inputs.Columns;
+        var padded = tape.NewTensor(new Shape(before + rows, columns));
+        if (before > 0)
+        {
+            _device.Copy(_convolution, tape.Rows(padded, 0, before).Data);
+        }
+
+        _device.Copy(inputs.Data, tape.Rows(padded, before, rows).Data);
+        if (before > 0)
+        {
+            _device.Copy(tape.Rows(padded, rows, before).Data, _convolution);
+        }
+
+        _layout.Set(1, before + rows);
+        var (q, k, v) = mixer.Convolve(tape, padded, _layout);
+        return (tape.Rows(q, before, rows), tape.Rows(k, before, rows), tape.Rows(v, before, rows));
+    }
+
+    /// <summary>Writes the next rows, reads them, and caches the states of the segments that end among them.</summary>
+    public Tensor Advance(Tape tape, Tensor q, Tensor k, Tensor v, Tensor u, GateValues gates)
+    {
+        var online = tape.NewTensor(q.Shape);                // o
+        var segmentation = _mixer.Segmentation;
+        var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
+        for (var row = 0; row < q.Rows;)
+        {
+            var rows = Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
+            Write(tape, q, k, v, gates, online, row, rows);
+            if (!segmentation.IsNone)
+            {
+                Read(tape, q, k, u, online, y, row, rows);
+                if (_isRouted)
+                {
+                    for (var t = row; t < row + rows; t++)
+                    {
+                        _device.AddScaled(tape.Rows(k, t, 1).Data, 1, _keySum);
+                    }
+                }
+            }
+
+            row += rows;
+            _onlineLength += rows;
+            _device.Copy(tape.Rows(k, row - 1, 1).Data, _previous.Slice(0, _dimension));
+            _device.Copy(tape.Rows(v, row - 1, 1).Data, _previous.Slice(_dimension));
+            if (!segmentation.IsNone && _onlineLength == segmentation.Length)
+            {
+                EndSegment(segmentation);
+            }
+        }
+
+        return y;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_online, _sum, _previous, _keySum, _tail, _boundary, _scaledKey, _convolution])
+        {
+            _device.Free(span);
+        }
+
+        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums, _tails])
+        {
+            memory.Dispose();
+        }
+
+        _plan.Dispose();
+    }
+
+    private void Write(Tape tape, Tensor q, Tensor k, Tensor v, GateValues gates, Tensor online, int row, int rows)
+    {
+        var isIndependent = _mixer.Segmentation.Start == SegmentStart.Independent;
+        _device.MatrixStream(new StreamArguments
+        {
+            Rows = rows,
+            Heads = _heads,
+            Width = _width,
+            Queries = tape.Rows(q, row, rows).Data,
+            Keys = tape.Rows(k, row, rows).Data,
+            Values = tape.Rows(v, row, rows).Data,
+            LogDecay = Part(tape, gates.LogDecay, row, rows),
+            PreviousGate = Part(tape, gates.PreviousGate, row, rows),
+            WriteGate = Part(tape, gates.WriteGate, row, rows),
+            Previous = _previous,
+            IsFirstOfSegment = _onlineLength == 0,
+            WindowReachesBack = !isIndependent || _onlineLength > 0,
+            State = _online,
+            Tail = _tail,
+            Output = tape.Rows(online, row, rows).Data,
+        });
+    }
+
+    private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows)
+    {
+        // Residual reads the running sum of the states as if it were the only one.
+        var slots = _isResidual ? Math.Min(1, _states.Count) : _states.Count;
+        if (_plannedRows != rows || _plannedSlots != slots)
+        {
+            PlanRead(rows, slots);
+        }
+
+        var arguments = new ReadArguments
+        {
+            Plan = _plan,
+            Options = new CachedReadOptions(_heads),
+            Width = _width,
+            Online = tape.Rows(online, row, rows).Data,
+            Queries = tape.Rows(q, row, rows).Data,
+            States = _isResidual ? _sum : _states.Data,
+            Output = tape.Rows(y, row, rows).Data,
+        };
+        if (_mixer.Reader is RoutedReader { Router: var router })
+        {
+            var gates = (long)_plan.GateCount * _heads;
+            arguments.IsGated = true;
+            arguments.Options = router.Options;
+            arguments.Routing = tape.Rows(u, row, rows).Data;
+            arguments.Keys = tape.Rows(k, row, rows).Data;
+            arguments.Temperature = router.Temperature.Data;
+            arguments.OnlineBias = router.OnlineBias?.Data ?? default;
+            arguments.PooledKeys = _pooledKeys.Data;
+            arguments.Scores = tape.Allocate(gates);
+            arguments.Gates = tape.Allocate(gates);
+            arguments.InitialKeys = _keySum;
+            arguments.InitialCount = _onlineLength;
+        }
+        else
+        {
+            arguments.Sums = tape.Allocate((long)_heads * _width * _width);
+        }
+
+        _device.CachedRead(arguments);
+    }
+
+    private void PlanRead(int rows, int slots)
+    {
+        _plan.Begin();
+        _plan.BeginSequence();
+        Span<int> visible = slots <= 4096 ? stackalloc int[slots] : new int[slots];
+        for (var i = 0; i < slots; i++)
+        {
+            visible[i] = _plan.AddSlot(0, 0);
+        }
+
+        _plan.AddGroup(0, rows, visible, [], false);
+        _plan.EndSequence();
+        _plan.End();
+        _plannedRows = rows;
+        _plannedSlots = slots;
+    }
+
+    private void EndSegment(Segmentation segmentation)
+    {
+        _states.Append(_online, 1);
+        if (_isRouted)
+        {
+            _keySums.Append(_keySum, 1);
+            _pooledKeys.Extend(1);
+        }
+
+        _lengths.Add(_onlineLength);
+        if (_mergesStates)
+        {
+            _tails.Extend(1);
+            var tail = _tails[_tails.Count - 1];
+            _device.Copy(_tail, tail.Slice(0, _tail.Length));
+            _device.Copy(_boundary, tail.Slice(_tail.Length, _boundary.Length));
+            while (_lengths.Count > 1 && _lengths[^1] == _lengths[^2])
+            {
+                Merge(segmentation.Start == SegmentStart.Independent);
+            }
+        }
+
+        if (_isRouted)
+        {
+            var last = _lengths.Count - 1;
+            _device.Clear(_pooledKeys[last]);
+            _device.AddScaled(_keySums[last], ((RoutedReader)_mixer.Reader).Router.KeyScale(_lengths[last]), _pooledKeys[last]);
+        }
+
+        if (_isResidual)
+        {
+            SumStates();
+        }
+
+        if (segmentation.Start == SegmentStart.Independent)
+        {
+            _device.Clear(_online);
+        }
+
+        _device.Clear(_keySum);
+        _device.Copy(_previous, _boundary);
+        _onlineLength = 0;
+    }
+
+    /// <summary>Makes the last two segments one, as addition carries in binary.</summary>
+    private void Merge(bool isIndependent)
+    {
+        int right = _lengths.Count - 1, left = right - 1;
+        var square = (long)_width * _width;
+        if (!isIndependent)
+        {
+            _device.Copy(_states[right], _states[left]);
+        }
+        else
+        {
+            var tail = _tails[right];
+            _device.CopyToHost(tail.Slice(0, 2L * _heads), _hostTail);
+            for (var head = 0; head < _heads; head++)
+            {
+                // left = decay(right) left + boundary + right
+                DeviceSpan<float> mine = _states[left].Slice(head * square, square), other = _states[right].Slice(head * square, square);
+                var decay = MathF.Exp(_hostTail[head]);
+                _device.AddScaled(mine, decay, other);
+                var coefficient = _hostTail[_heads + head];
+                if (coefficient != 0)
+                {
+                    var key = tail.Slice((2L * _heads) + (head * _width), _width);
+                    var value = tail.Slice((2L * _heads) + _dimension + (head * _width), _width);
+                    _device.Clear(_scaledKey);
+                    _device.AddScaled(key, coefficient, _scaledKey);
+                    _device.MatrixMultiply(false, false, _width, _width, 1, _scaledKey, 1, value, _width, other, _width, true);
+                }
+
+                _device.Copy(other, mine);
+            }
+
+            // The merged segment decays by both and keeps the boundary of the left one.
+            Span<float> leftTail = stackalloc float[2 * _heads];
+            _device.CopyToHost(_tails[left].Slice(0, 2L * _heads), leftTail);
+            for (var head = 0; head < _heads; head++)
+            {
+                leftTail[_heads + head] *= MathF.Exp(_hostTail[head]);
+                leftTail[head] += _hostTail[head];
+            }
+
+            _device.CopyFromHost<float>(leftTail, _tails[left]);
+        }
+
+        if (_isRouted)
+        {
+            _device.AddScaled(_keySums[right], 1, _keySums[left]);
+            _keySums.RemoveLast();
+            _pooledKeys.RemoveLast();
+        }
+
+        _states.RemoveLast();
+        _tails.RemoveLast();
+        _lengths[left] += _lengths[right];
+        _lengths.RemoveAt(right);
+        _plannedSlots = -1;
+    }
+
+    private void SumStates()
+    {
+        // Constant segments add one state; a merge has changed which states there are, so logarithmic ones, being few, are summed anew.
+        if (!_mergesStates)
+        {
+            _device.AddScaled(_states[_states.Count - 1], 1, _sum);
+            return;
+        }
+
+        _device.Clear(_sum);
+        for (var i = 0; i < _states.Count; i++)
+        {
+            _device.AddScaled(_states[i], 1, _sum);
+        }
+    }
+
+    private DeviceSpan<float> Zeros(long count)
+    {
+        if (count == 0)
+        {
+            return default;
+        }
+
+        var span = _device.Allocate<float>(count);
+        _device.Clear(span);
+        return span;
+    }
+
+    private static DeviceSpan<float> Part(Tape tape, Tensor? gate, int row, int rows) => gate is null ? default : tape.Rows(gate, row, rows).Data;
+}
