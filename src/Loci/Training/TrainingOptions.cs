@@ -101,7 +101,14 @@ public sealed record TrainingOptions
     /// <summary>The options without those that may change when a run is resumed: its end, and how often it reports.</summary>
     internal TrainingOptions Essence => this with
     {
-        Steps = null, Epochs = null, TimeLimit = null, EvaluateEvery = 0, EvaluationTokens = null, SaveEvery = 0, LogEvery = 1, MaximumSkippedSteps = 0,
+        Steps = null,
+        Epochs = null,
+        TimeLimit = null,
+        EvaluateEvery = 0,
+        EvaluationTokens = null,
+        SaveEvery = 0,
+        LogEvery = 1,
+        MaximumSkippedSteps = 0,
     };
 
     private static void Require(bool condition, string message)
