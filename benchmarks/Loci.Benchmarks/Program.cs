@@ -3,6 +3,7 @@ using Loci.Benchmarks;
 Dictionary<string, Action> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
     ["gemm"] = MatrixProductBenchmark.Run,
+    ["step"] = TrainingStepBenchmark.Run,
 };
 
 if (args.Length == 1 && benchmarks.TryGetValue(args[0], out Action? run))
