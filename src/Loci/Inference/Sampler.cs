@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Loci.Data;
 
 namespace Loci.Inference;
@@ -74,10 +73,18 @@ public sealed class Sampler
             throw new ArgumentException("There are no logits to choose from.", nameof(logits));
         }
 
-        var likeliest = TensorPrimitives.IndexOfMax(logits); // the first of equals; NaN, if there is one
-        if (!float.IsFinite(logits[likeliest]) || TensorPrimitives.Min(logits) == float.NegativeInfinity)
+        var likeliest = 0;
+        for (var id = 0; id < logits.Length; id++)
         {
-            throw new LociException("The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
+            if (!float.IsFinite(logits[id]))
+            {
+                throw new LociException("The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
+            }
+
+            if (logits[id] > logits[likeliest])
+            {
+                likeliest = id;
+            }
         }
 
         if (_options.Temperature == 0 || _options.TopK == 1)
@@ -173,35 +180,28 @@ public sealed class Sampler
     /// <summary>Weights of the candidates, in their order.</summary>
     private double Weigh(ReadOnlySpan<float> logits, float maximum, int count)
     {
+        var total = 0.0;
         for (var i = 0; i < count; i++)
         {
-            _probabilities[i] = (logits[IdOf(_candidates[i])] - maximum) / _options.Temperature;
+            total += _probabilities[i] = WeightOf(logits[IdOf(_candidates[i])], maximum);
         }
 
-        return Exponentiate(count);
+        return total;
     }
 
     /// <summary>Weights of all tokens, by id.</summary>
     private double WeighAll(ReadOnlySpan<float> logits, float maximum)
     {
-        var weights = _probabilities.AsSpan(0, logits.Length);
-        TensorPrimitives.Subtract(logits, maximum, weights);
-        TensorPrimitives.Divide(weights, _options.Temperature, weights);
-        return Exponentiate(logits.Length);
-    }
-
-    private double Exponentiate(int count)
-    {
-        var weights = _probabilities.AsSpan(0, count);
-        TensorPrimitives.Exp(weights, weights);
         var total = 0.0;
-        foreach (var weight in weights)
+        for (var id = 0; id < logits.Length; id++)
         {
-            total += weight;
+            total += _probabilities[id] = WeightOf(logits[id], maximum);
         }
 
         return total;
     }
+
+    private float WeightOf(float logit, float maximum) => MathF.Exp((logit - maximum) / _options.Temperature);
 
     private int Draw(int count, double total)
     {
