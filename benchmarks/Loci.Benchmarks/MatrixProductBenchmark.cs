@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.Intrinsics;
 using Loci.Numerics.Buffers;
 using Loci.Numerics.Kernels;
 
@@ -15,7 +16,8 @@ internal static unsafe class MatrixProductBenchmark
     {
         using Workers one = new(1);
         using Workers all = new();
-        Console.WriteLine($"{Environment.ProcessorCount} processors; median of {Repetitions} repetitions; 1 thread, {all.ThreadCount} threads, ratio");
+        int width = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : Vector128.IsHardwareAccelerated ? 128 : 0;
+        Console.WriteLine($"{Environment.ProcessorCount} processors, vectors of {width} bits; median of {Repetitions} repetitions; 1 thread, {all.ThreadCount} threads, ratio");
 
         Header("product (A B form: N as it is, T transposed)", "GFLOP/s");
         foreach (int side in (int[])[256, 384, 512, 768, 1024, 1536])
@@ -36,19 +38,25 @@ internal static unsafe class MatrixProductBenchmark
         Product("gates, weights", true, false, 256, 4, 4096, one, all);
         Product("gates, input", false, true, 4096, 256, 4, one, all);
 
-        Header("batch of 512", "GFLOP/s");
-        foreach ((bool transposeA, bool transposeB) in ((bool, bool)[])[(false, false), (false, true), (true, false), (true, true)])
+        // A batch of 8 stays in a second-level cache, one of 512 streams 24 MB through it.
+        foreach (int count in (int[])[8, 512])
         {
-            Batch(transposeA, transposeB, 64, 64, 64, 64, one, all);
+            Header($"batch of {count}", "GFLOP/s");
+            foreach ((bool transposeA, bool transposeB) in ((bool, bool)[])[(false, false), (false, true), (true, false), (true, true)])
+            {
+                Batch(count, transposeA, transposeB, 64, 64, 64, one, all);
+            }
+
+            Batch(count, false, false, 64, 32, 64, one, all);
+            Batch(count, false, false, 13, 64, 64, one, all);
+            Batch(count, false, false, 1, 64, 64, one, all);
         }
 
-        Batch(false, false, 64, 64, 64, 768, one, all);
-        Batch(false, true, 64, 64, 64, 768, one, all);
-        Batch(true, false, 64, 64, 64, 768, one, all);
-        Batch(false, true, 64, 64, 64, 1024, one, all);
-        Batch(false, false, 64, 32, 64, 64, one, all);
-        Batch(false, false, 13, 64, 64, 64, one, all);
-        Batch(false, false, 1, 64, 64, 64, one, all);
+        Header("12 heads of 64 side by side", "GFLOP/s");
+        foreach ((bool transposeA, bool transposeB) in ((bool, bool)[])[(false, false), (false, true), (true, false), (true, true)])
+        {
+            Heads(transposeA, transposeB, one, all);
+        }
 
         Header("one row times a matrix", "GB/s of the matrix");
         foreach ((int n, int k) in ((int, int)[])[(256, 256), (768, 256), (256, 704), (8192, 256), (32000, 1024)])
@@ -68,41 +76,23 @@ internal static unsafe class MatrixProductBenchmark
         Row($"{name} {Form(transposeA, transposeB)} {m} x {n} x {k}", Rate(one), Rate(all));
     }
 
-    private static void Batch(bool transposeA, bool transposeB, int m, int n, int k, int ld, Workers one, Workers all)
+    private static void Batch(int count, bool transposeA, bool transposeB, int m, int n, int k, Workers one, Workers all)
     {
-        const int Count = 512;
-        nint stride = 64 * 64;
-        int offset = 64;
-        nuint size = Count * 64 * 64;
-        bool interleaved = ld > 64;
-        if (interleaved)
-        {
-            // Heads side by side in rows of ld floats: ld / 64 products share each block of 64 rows.
-            stride = offset;
-            size = (nuint)(((Count / (ld / 64)) + 1) * 64 * ld);
-        }
+        using NativeMemoryBlock a = Random((nuint)(count * m * k)), b = Random((nuint)(count * k * n)), c = Random((nuint)(count * m * n));
+        double Rate(Workers workers) => 2e-9 * count * m * n * k / Median(() => MatrixProduct.MultiplyBatched(
+            transposeA, transposeB, m, n, k, a.Reserve(0), transposeA ? m : k, m * k, b.Reserve(0), transposeB ? k : n, k * n, c.Reserve(0), n, m * n,
+            count, false, workers));
+        Row($"{Form(transposeA, transposeB)} {m} x {n} x {k}", Rate(one), Rate(all));
+    }
 
-        using NativeMemoryBlock a = Random(size), b = Random(size), c = Random(Count * 64 * 64);
-        double Rate(Workers workers) => 2e-9 * Count * m * n * k / Median(() =>
-        {
-            if (!interleaved)
-            {
-                MatrixProduct.MultiplyBatched(
-                    transposeA, transposeB, m, n, k, a.Reserve(0), ld, stride, b.Reserve(0), ld, stride, c.Reserve(0), 64, 64 * 64, Count, false, workers);
-                return;
-            }
-
-            int heads = ld / 64;
-            for (int block = 0; block < Count / heads; block++)
-            {
-                nint start = (nint)block * 64 * ld;
-                MatrixProduct.MultiplyBatched(
-                    transposeA, transposeB, m, n, k, a.Reserve(0) + start, ld, stride, b.Reserve(0) + start, ld, stride,
-                    c.Reserve(0) + ((nint)block * heads * 64 * 64), 64, 64 * 64, heads, false, workers);
-            }
-        });
-        double scale = interleaved ? (double)(Count / (ld / 64) * (ld / 64)) / Count : 1;
-        Row($"{Form(transposeA, transposeB)} {m} x {n} x {k}, row stride {ld}", scale * Rate(one), scale * Rate(all));
+    private static void Heads(bool transposeA, bool transposeB, Workers one, Workers all)
+    {
+        const int Heads = 12, Side = 64, RowLength = Heads * Side;
+        using NativeMemoryBlock a = Random(Side * RowLength), b = Random(Side * RowLength), c = Random(Side * RowLength);
+        double Rate(Workers workers) => 2e-9 * Heads * Side * Side * Side / Median(() => MatrixProduct.MultiplyBatched(
+            transposeA, transposeB, Side, Side, Side, a.Reserve(0), RowLength, Side, b.Reserve(0), RowLength, Side, c.Reserve(0), RowLength, Side,
+            Heads, false, workers));
+        Row($"{Form(transposeA, transposeB)} 64 x 64 x 64, row stride {RowLength}", Rate(one), Rate(all));
     }
 
     private static void Vector(bool transposeB, int n, int k, Workers one, Workers all)

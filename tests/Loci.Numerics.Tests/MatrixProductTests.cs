@@ -38,6 +38,7 @@ public sealed unsafe class MatrixProductTests
     [Theory]
     [InlineData(12, 2048, 300)] // few rows
     [InlineData(1, 4200, 130)] // one row, wide tasks
+    [InlineData(1, 79, 59)] // one row, remainders everywhere
     [InlineData(1000, 7, 260)] // few columns
     [InlineData(70000, 1, 3)] // one column
     [InlineData(150, 150, 1300)] // several spans of k

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using Loci.Numerics.Kernels;
 
 namespace Loci.Numerics;
@@ -170,18 +171,15 @@ public sealed unsafe partial class CpuDevice
                 sequence += row == state->Starts[sequence + 1] ? 1 : 0;
                 var reach = Math.Min(width, state->Starts[sequence + 1] - row);
                 var dx = state->Dx + ((long)row * state->StrideX);
-                var source = inner + ((long)(row - first) * columns);
+                for (var ahead = 0; ahead < reach; ahead++)
+                {
+                    sources[width - 1 - ahead] = inner + ((long)(row - first + ahead) * columns);
+                }
+
                 for (var i = 0; i < columns; i += Lanes.Count)
                 {
                     var left = columns - i;
-                    var sum = Lanes.Load(state->Taps + ((long)(width - 1) * columns) + i, left) * Lanes.Load(source + i, left);
-                    for (var ahead = 1; ahead < reach; ahead++)
-                    {
-                        sum = Vector.MultiplyAddEstimate(
-                            Lanes.Load(state->Taps + ((long)(width - 1 - ahead) * columns) + i, left),
-                            Lanes.Load(source + ((long)ahead * columns) + i, left), sum);
-                    }
-
+                    var sum = Combine(sources, width - reach, state->Taps, columns, width, i);
                     Lanes.Store(sum, dx + i, left, state->AccumulateX);
                 }
             }
@@ -229,18 +227,35 @@ public sealed unsafe partial class CpuDevice
                 new Span<float>(partial, columns * width).Clear();
             }
 
+            if (width == 4 && firstTap == 0)
+            {
+                for (var i = 0; i < columns; i += Lanes.Count)
+                {
+                    var left = columns - i;
+                    var slope = Lanes.Load(gradient + i, left);
+                    AddProduct(slope, sources[0] + i, partial + i, left);
+                    AddProduct(slope, sources[1] + i, partial + columns + i, left);
+                    AddProduct(slope, sources[2] + i, partial + (2L * columns) + i, left);
+                    AddProduct(slope, sources[3] + i, partial + (3L * columns) + i, left);
+                }
+
+                return;
+            }
+
             for (var tap = firstTap; tap < width; tap++)
             {
                 float* source = sources[tap], destination = partial + ((long)tap * columns);
                 for (var i = 0; i < columns; i += Lanes.Count)
                 {
                     var left = columns - i;
-                    Lanes.Store(
-                        Vector.MultiplyAddEstimate(Lanes.Load(gradient + i, left), Lanes.Load(source + i, left), Lanes.Load(destination + i, left)),
-                        destination + i, left);
+                    AddProduct(Lanes.Load(gradient + i, left), source + i, destination + i, left);
                 }
             }
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void AddProduct(Vector<float> gradient, float* source, float* destination, int left) =>
+            Lanes.Store(Vector.MultiplyAddEstimate(gradient, Lanes.Load(source, left), Lanes.Load(destination, left)), destination, left);
     }
 
     /// <summary>The sequence that a row lies in.</summary>
@@ -276,7 +291,24 @@ public sealed unsafe partial class CpuDevice
         return firstTap;
     }
 
+    // Width 4 is what models use: unrolled, its sums in the order of the general form.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<float> Combine(float** sources, int firstTap, float* taps, int columns, int width, int i)
+    {
+        if (width != 4 || firstTap != 0)
+        {
+            return CombineAny(sources, firstTap, taps, columns, width, i);
+        }
+
+        var left = columns - i;
+        var sum = Lanes.Load(taps + i, left) * Lanes.Load(sources[0] + i, left);
+        sum = Vector.MultiplyAddEstimate(Lanes.Load(taps + columns + i, left), Lanes.Load(sources[1] + i, left), sum);
+        sum = Vector.MultiplyAddEstimate(Lanes.Load(taps + (2L * columns) + i, left), Lanes.Load(sources[2] + i, left), sum);
+        return Vector.MultiplyAddEstimate(Lanes.Load(taps + (3L * columns) + i, left), Lanes.Load(sources[3] + i, left), sum);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector<float> CombineAny(float** sources, int firstTap, float* taps, int columns, int width, int i)
     {
         var left = columns - i;
         var sum = Lanes.Load(taps + ((long)firstTap * columns) + i, left) * Lanes.Load(sources[firstTap] + i, left);

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using Loci.Numerics.Buffers;
 
 namespace Loci.Numerics.Kernels;
@@ -182,11 +180,18 @@ internal static unsafe partial class MatrixProduct
                 }
             }
         }
-        else if (product.M == 1 && !product.TransposeB)
+        else if (product.M == 1)
         {
-            MultiplyRow(product);
+            if (product.TransposeB)
+            {
+                MultiplyRowTransposed(product);
+            }
+            else
+            {
+                MultiplyRow(product);
+            }
         }
-        else if (product.N == 1 && product.M > 1 && product.Ldc == 1)
+        else if (product.N == 1 && product.Ldc == 1)
         {
             MultiplySerial(product.Transposed());
         }
@@ -266,114 +271,6 @@ internal static unsafe partial class MatrixProduct
         {
             int tileRows = Math.Min(TileRows, rows - i);
             PackPanel(!product.TransposeA, tileRows, tileRows, steps, product.AAt(first + i, p), product.Lda, target + (i * steps));
-        }
-    }
-
-    /// <summary>c = a B for one row a and B as stored [k, n]: streams eight rows of B at a time.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyRow(in Product product)
-    {
-        float* a = product.A;
-        nint aStep = product.TransposeA ? product.Lda : 1;
-        nint ldb = product.Ldb;
-        float* b = product.B;
-        int n = product.N;
-        float* c = product.C;
-        if (!product.Accumulate)
-        {
-            new Span<float>(c, n).Clear();
-        }
-
-        int p = 0;
-        for (; p + 8 <= product.K; p += 8, a += 8 * aStep, b += 8 * ldb)
-        {
-            float* b2 = b + (2 * ldb);
-            float* b4 = b + (4 * ldb);
-            float* b6 = b + (6 * ldb);
-            float a0 = a[0], a1 = a[aStep], a2 = a[2 * aStep], a3 = a[3 * aStep];
-            float a4 = a[4 * aStep], a5 = a[5 * aStep], a6 = a[6 * aStep], a7 = a[7 * aStep];
-            int j = 0;
-            if (Vector512.IsHardwareAccelerated)
-            {
-                for (; j + 16 <= n; j += 16)
-                {
-                    Vector512<float> sum = Vector512.Load(c + j);
-                    sum = MultiplyAdd(Vector512.Create(a0), Vector512.Load(b + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a1), Vector512.Load(b + ldb + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a2), Vector512.Load(b2 + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a3), Vector512.Load(b2 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a4), Vector512.Load(b4 + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a5), Vector512.Load(b4 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a6), Vector512.Load(b6 + j), sum);
-                    sum = MultiplyAdd(Vector512.Create(a7), Vector512.Load(b6 + ldb + j), sum);
-                    sum.Store(c + j);
-                }
-            }
-
-            if (Vector256.IsHardwareAccelerated)
-            {
-                for (; j + 8 <= n; j += 8)
-                {
-                    Vector256<float> sum = Vector256.Load(c + j);
-                    sum = MultiplyAdd(Vector256.Create(a0), Vector256.Load(b + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a1), Vector256.Load(b + ldb + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a2), Vector256.Load(b2 + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a3), Vector256.Load(b2 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a4), Vector256.Load(b4 + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a5), Vector256.Load(b4 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a6), Vector256.Load(b6 + j), sum);
-                    sum = MultiplyAdd(Vector256.Create(a7), Vector256.Load(b6 + ldb + j), sum);
-                    sum.Store(c + j);
-                }
-            }
-
-            if (Vector128.IsHardwareAccelerated)
-            {
-                for (; j + 4 <= n; j += 4)
-                {
-                    Vector128<float> sum = Vector128.Load(c + j);
-                    sum = MultiplyAdd(Vector128.Create(a0), Vector128.Load(b + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a1), Vector128.Load(b + ldb + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a2), Vector128.Load(b2 + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a3), Vector128.Load(b2 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a4), Vector128.Load(b4 + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a5), Vector128.Load(b4 + ldb + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a6), Vector128.Load(b6 + j), sum);
-                    sum = MultiplyAdd(Vector128.Create(a7), Vector128.Load(b6 + ldb + j), sum);
-                    sum.Store(c + j);
-                }
-            }
-
-            for (; j < n; j++)
-            {
-                float sum = c[j];
-                sum = MultiplyAdd(a0, b[j], sum);
-                sum = MultiplyAdd(a1, b[ldb + j], sum);
-                sum = MultiplyAdd(a2, b2[j], sum);
-                sum = MultiplyAdd(a3, b2[ldb + j], sum);
-                sum = MultiplyAdd(a4, b4[j], sum);
-                sum = MultiplyAdd(a5, b4[ldb + j], sum);
-                sum = MultiplyAdd(a6, b6[j], sum);
-                c[j] = MultiplyAdd(a7, b6[ldb + j], sum);
-            }
-        }
-
-        for (; p < product.K; p++, a += aStep, b += ldb)
-        {
-            int j = 0;
-            if (Vector128.IsHardwareAccelerated)
-            {
-                Vector128<float> a0 = Vector128.Create(*a);
-                for (; j + 4 <= n; j += 4)
-                {
-                    MultiplyAdd(a0, Vector128.Load(b + j), Vector128.Load(c + j)).Store(c + j);
-                }
-            }
-
-            for (; j < n; j++)
-            {
-                c[j] = MultiplyAdd(*a, b[j], c[j]);
-            }
         }
     }
 

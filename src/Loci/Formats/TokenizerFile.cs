@@ -165,6 +165,11 @@ public static partial class TokenizerFile
                 throw new LociException($"Cannot read {name}: the token ids are not 0 to {vocabulary.Length - 1} without gaps.");
             }
 
+            if (vocabulary[id] is not null && !added.Any(token => token.Id == id && token.Content == text))
+            {
+                throw new LociException($"Cannot read {name}: the token \"{text}\" has the id {id}, which another token has too.");
+            }
+
             if (!addedIds.Contains(id))
             {
                 vocabulary[id] = ByteAlphabet.ToBytes(text)

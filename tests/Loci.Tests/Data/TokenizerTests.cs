@@ -99,8 +99,9 @@ public sealed partial class TokenizerTests
     [Fact]
     public void Division_is_that_of_the_regular_expression()
     {
-        // .NET's expression sees UTF-16 units, so only characters up to U+FFFF are compared with it; lone surrogates among them.
-        Prop.ForAll(TestFiles.Texts(beyondBasicPlane: false, loneSurrogates: true), AssertSameDivision).QuickCheckThrowOnFailure();
+        // .NET's expression sees UTF-16 units, so only characters up to U+FFFF are compared with it; lone surrogates among them, but no pairs.
+        Prop.ForAll(TestFiles.Texts(beyondBasicPlane: false, loneSurrogates: true), text =>
+            AssertSameDivision(string.Concat(text.Select(value => char.IsLowSurrogate(value) ? '\uD800' : value)))).QuickCheckThrowOnFailure();
         Prop.ForAll(ArbMap.Default.ArbFor<char[]>(), chars =>
         {
             string text = string.Concat(chars.Select(value => char.IsSurrogate(value) ? ' ' : value));
@@ -112,12 +113,9 @@ public sealed partial class TokenizerTests
     [Fact]
     public void Every_character_of_the_basic_plane_is_classed_as_by_the_regular_expression()
     {
-        for (int code = 0; code <= char.MaxValue; code++)
+        foreach (char[] block in Enumerable.Range(0, char.MaxValue + 1).Select(code => (char)code).Where(code => !char.IsSurrogate(code)).Chunk(256))
         {
-            if (!char.IsSurrogate((char)code))
-            {
-                AssertSameDivision($"a{(char)code}1{(char)code}{(char)code} {(char)code}!");
-            }
+            AssertSameDivision(string.Concat(block.Select(code => $"a{code}1{code}{code} {code}!")));
         }
     }
 
