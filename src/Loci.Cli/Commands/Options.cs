@@ -13,7 +13,7 @@ internal static class Options
 {
     /// <summary>A whole number.</summary>
     public static Option<T?> Whole<T>(string name, string description, T least, T? most = null) where T : struct, IBinaryInteger<T>, IMinMaxValue<T> =>
-        Parsed(name, description, "N", text => T.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least && number <= (most ?? T.MaxValue)
+        Parsed<T>(name, description, "N", text => T.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least && number <= (most ?? T.MaxValue)
             ? number
             : null, most is null ? $"a whole number of at least {least}" : $"a whole number from {least} to {most}");
 
