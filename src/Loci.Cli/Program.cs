@@ -1,1 +1,4 @@
-return 0;
+using Loci.Cli;
+using Loci.Cli.Terminal;
+
+return Door.Run(() => CommandLine.Run(args));

@@ -1,0 +1,109 @@
+using System.CommandLine;
+using Loci.Caching;
+using Loci.Cli.Terminal;
+using Loci.Models;
+
+namespace Loci.Cli.Commands;
+
+/// <summary>The options that make a model: one size dial, a memory and its cache, or a whole configuration file.</summary>
+internal sealed class ModelOptions
+{
+    private const int DefaultSegmentLength = 256;
+
+    private readonly Option<string?> _configuration = Options.Text("--config", "The whole model as a JSON file, instead of the options below.", "FILE.json");
+    private readonly Option<string?> _size = Options.Text(
+        "--size", $"Size of the model: {string.Join(", ", ModelPresets.SizeNames)}, or about how many parameters, such as 12M (default small).", "SIZE");
+    private readonly Option<int?> _dimension = Options.Whole("--dimension", "Width of the model, instead of the size's.", 1, 1 << 16);
+    private readonly Option<int?> _layers = Options.Whole("--layers", "Number of blocks, instead of the size's.", 1, 1 << 12);
+    private readonly Option<int?> _heads = Options.Whole("--heads", "Number of heads, instead of the size's.", 1, 1 << 12);
+    private readonly Option<string?> _memory = Options.Text("--memory", "Memory: linear, gated-linear, swla, or attention for a transformer (default gated-linear).", "NAME");
+    private readonly Option<AggregationKind?> _aggregation = Options.Choice(
+        "--aggregation", "How the memories of past segments are read (default none)", ("none", AggregationKind.None), ("residual", AggregationKind.Residual), ("grm", AggregationKind.GatedResidual),
+        ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective));
+    private readonly Option<SegmentKind?> _segments = Options.Choice(
+        "--segments", "Segments of one length, or logarithmically many (default constant)", ("constant", SegmentKind.Constant), ("logarithmic", SegmentKind.Logarithmic));
+    private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", $"Tokens per constant segment, a multiple of the chunk of 64 (default {DefaultSegmentLength}).", 1, 1 << 24);
+    private readonly Option<SegmentStart?> _start = Options.Choice(
+        "--start", "What a segment's memory starts from (default: as the memory does)", ("checkpoint", SegmentStart.Checkpoint), ("independent", SegmentStart.Independent));
+    private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that ssc reads per token (default 4).", 1, 1 << 16);
+    private readonly Option<bool> _tied = new("--tied-embeddings") { Description = "Uses the embedding table as output projection too." };
+    private readonly Option<double?> _dropout = Options.Number("--dropout", "Part of the activations dropped in training (default 0).", 0, 0.99);
+
+    /// <summary>All of the options.</summary>
+    public IReadOnlyList<Option> All => [_configuration, _size, _dimension, _layers, _heads, _memory, _aggregation, _segments, _segmentLength, _start, _topK, _tied, _dropout];
+
+    /// <summary>The model that was asked for.</summary>
+    /// <exception cref="UsageException">Options contradict each other.</exception>
+    /// <exception cref="LociException">They make no valid model.</exception>
+    public ModelConfiguration Read(ParseResult result, int vocabularySize)
+    {
+        if (result.GetValue(_configuration) is { } path)
+        {
+            if (All.FirstOrDefault(option => option != _configuration && result.IsGiven(option)) is { } other)
+            {
+                throw new UsageException($"--config gives the whole model, so {other.Name} cannot be given with it; change the file instead.");
+            }
+
+            var whole = ModelConfiguration.Load(path);
+            return whole.VocabularySize >= vocabularySize
+                ? whole
+                : throw new LociException($"The model of {path} has a vocabulary of {whole.VocabularySize} tokens, but the tokenizer has {vocabularySize}: set vocabularySize to that.");
+        }
+
+        var memory = result.GetValue(_memory) ?? "gated-linear";
+        var aggregation = result.GetValue(_aggregation) ?? AggregationKind.None;
+        if (memory == "attention" && aggregation != AggregationKind.None)
+        {
+            throw new UsageException("--memory attention keeps every token, so --aggregation does not apply to it; leave it out.");
+        }
+
+        if (aggregation == AggregationKind.None && new Option[] { _segments, _segmentLength, _start, _topK }.FirstOrDefault(result.IsGiven) is { } unused)
+        {
+            throw new UsageException($"{unused.Name} needs --aggregation residual, grm, soup or ssc: without one there are no segments.");
+        }
+
+        var tied = result.GetValue(_tied);
+        var size = ModelPresets.FindSize(result.GetValue(_size) ?? "small", vocabularySize, tied);
+        size = new ModelSize(result.GetValue(_dimension) ?? size.Dimension, result.GetValue(_layers) ?? size.Layers, result.GetValue(_heads) ?? size.Heads);
+        var mixer = new MixerConfiguration
+        {
+            Memory = memory,
+            Cache = new CacheConfiguration
+            {
+                Aggregation = aggregation,
+                Segments = result.GetValue(_segments) ?? SegmentKind.Constant,
+                SegmentLength = result.GetValue(_segmentLength) ?? DefaultSegmentLength,
+                Start = result.GetValue(_start),
+                TopK = result.GetValue(_topK) ?? new CacheConfiguration().TopK,
+            },
+        };
+        return (ModelPresets.Create(size, vocabularySize, mixer) with { TiedEmbeddings = tied, Dropout = (float)(result.GetValue(_dropout) ?? 0) }).Validate();
+    }
+
+    /// <summary>A model in a few words.</summary>
+    public static string Describe(ModelConfiguration configuration)
+    {
+        var mixers = string.Join(" + ", configuration.Mixers.Select(Describe).Distinct());
+        return $"{mixers}; dimension {configuration.Dimension}, {configuration.Layers} layers, {configuration.Heads} heads, vocabulary {configuration.VocabularySize:#,0}"
+            + (configuration.TiedEmbeddings ? ", tied embeddings" : "") + (configuration.Dropout > 0 ? FormattableString.Invariant($", dropout {configuration.Dropout}") : "");
+    }
+
+    private static string Describe(MixerConfiguration mixer)
+    {
+        if (mixer.IsAttention)
+        {
+            return "attention";
+        }
+
+        var cache = mixer.Cache;
+        var segments = cache.Segments == SegmentKind.Constant ? $"segments of {cache.SegmentLength}" : "logarithmic segments";
+        return cache.Aggregation switch
+        {
+            AggregationKind.None => mixer.Memory,
+            AggregationKind.Residual => $"{mixer.Memory} with the sum of past memories, {segments}",
+            AggregationKind.GatedResidual => $"{mixer.Memory} with gated residual memory, {segments}",
+            AggregationKind.MemorySoup => $"{mixer.Memory} with memory soup, {segments}",
+            _ => $"{mixer.Memory} with sparse selective caching of {cache.TopK}, {segments}",
+        };
+    }
+}

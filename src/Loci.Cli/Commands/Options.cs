@@ -1,0 +1,110 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Numerics;
+using Loci.Cli.Terminal;
+using Loci.Data;
+using Loci.Numerics;
+
+namespace Loci.Cli.Commands;
+
+/// <summary>Options whose errors are sentences that name the option, the range and what was given.</summary>
+internal static class Options
+{
+    /// <summary>A whole number.</summary>
+    public static Option<T?> Whole<T>(string name, string description, T least, T? most = null) where T : struct, IBinaryInteger<T>, IMinMaxValue<T> =>
+        Parsed<T>(name, description, "N", text => T.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least && number <= (most ?? T.MaxValue)
+            ? number
+            : null, most is null ? $"a whole number of at least {least}" : $"a whole number from {least} to {most}");
+
+    /// <summary>A number.</summary>
+    public static Option<double?> Number(string name, string description, double least, double most = double.MaxValue, bool excludesLeast = false) =>
+        Parsed<double>(name, description, "X", text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+            && (excludesLeast ? number > least : number >= least) && number <= most
+            ? number
+            : null, string.Create(CultureInfo.InvariantCulture, $"a number {(excludesLeast ? "above" : "of at least")} {least}{(most < double.MaxValue ? $" and at most {most}" : "")}"));
+
+    /// <summary>A length of time.</summary>
+    public static Option<TimeSpan?> Duration(string name, string description) =>
+        Parsed<TimeSpan>(name, description, "TIME", ParseDuration, "a length of time such as 90s, 30m or 2h");
+
+    /// <summary>One of some words.</summary>
+    public static Option<T?> Choice<T>(string name, string description, params (string Word, T Value)[] choices) where T : struct
+    {
+        var words = string.Join(", ", choices.Select(choice => choice.Word));
+        return Parsed<T>(
+            name, $"{description}: {words}.", string.Join('|', choices.Select(choice => choice.Word)),
+            text => choices.Where(choice => choice.Word == text).Select(choice => (T?)choice.Value).FirstOrDefault(), "one of " + words);
+    }
+
+    /// <summary>A text, such as a path.</summary>
+    public static Option<string?> Text(string name, string description, string helpName, bool required = false)
+    {
+        var option = new Option<string?>(name) { Description = description, HelpName = helpName, Required = required };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: "" }])
+            {
+                result.AddError($"{name} must not be empty.");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>What divides text into documents.</summary>
+    public static Option<DocumentSeparator?> Separator() => Choice(
+        "--separator", "What divides a text file into documents; memory starts anew at each (default file)", ("file", DocumentSeparator.File), ("blank-line", DocumentSeparator.BlankLine),
+        ("line", DocumentSeparator.Line), ("endoftext", DocumentSeparator.EndOfText), ("wikitext", DocumentSeparator.WikiText));
+
+    /// <summary>Processor threads.</summary>
+    public static Option<int?> Threads() => Whole("--threads", "Processor threads to use (default all cores); does not change the results.", 1, 1024);
+
+    /// <summary>The device that a command runs on.</summary>
+    public static Device Device(int? threads) => threads is { } count ? new CpuDevice(count) : new CpuDevice();
+
+    /// <summary>Whether an option was given.</summary>
+    public static bool IsGiven(this ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
+
+    /// <summary>Encodes a text with a progress display.</summary>
+    public static TokenizedCorpus Encode(Corpus corpus, Tokenizer tokenizer, string description, CancellationToken cancellationToken)
+    {
+        using var display = ProgressDisplay.Start(description, corpus.SourceLength, ProgressUnit.Bytes);
+        return TokenizedCorpus.Encode(corpus, tokenizer, new Reporter<CorpusProgress>(progress => display.Report(progress.BytesDone)), cancellationToken);
+    }
+
+    private static Option<T?> Parsed<T>(string name, string description, string helpName, Func<string, T?> parse, string expected) where T : struct => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        CustomParser = result =>
+        {
+            var text = result.Tokens is [var token] ? token.Value : "";
+            var value = parse(text);
+            if (value is null)
+            {
+                result.AddError($"{name} takes {expected}, not '{text}'.");
+            }
+
+            return value;
+        },
+    };
+
+    private static TimeSpan? ParseDuration(string text)
+    {
+        if (text.Length == 0)
+        {
+            return null;
+        }
+
+        double seconds = text[^1] switch { 's' => 1, 'm' => 60, 'h' => 3600, _ => 0 };
+        return seconds > 0 && double.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number > 0 && number * seconds < 1e8
+            ? TimeSpan.FromSeconds(number * seconds)
+            : null;
+    }
+}
+
+/// <summary>Progress that is told at once, on the thread that reports it.</summary>
+internal sealed class Reporter<T>(Action<T> report) : IProgress<T>
+{
+    public void Report(T value) => report(value);
+}
