@@ -61,7 +61,10 @@ public sealed class MatrixMemoryTests
             {
                 Check(new Case(Rule.Gated, aggregation, kind, SegmentStart.Independent)
                 {
-                    Lengths = [37, 9], Key = key, Shared = shared, Bias = bias,
+                    Lengths = [37, 9],
+                    Key = key,
+                    Shared = shared,
+                    Bias = bias,
                 });
             }
         }
@@ -149,7 +152,11 @@ public sealed class MatrixMemoryTests
                 settings.Kind == SegmentKind.Constant ? new ConstantSegmentation(8) : new LogarithmicSegmentation(4),
                 (Loci.Reference.SegmentStart)settings.Start, settings.Aggregation)
             {
-                Description = (SegmentDescription)settings.Key, NormalizeKeys = false, SharedGates = settings.Shared, OnlineBias = rBias, SelectedSegments = 2,
+                Description = (SegmentDescription)settings.Key,
+                NormalizeKeys = false,
+                SharedGates = settings.Shared,
+                OnlineBias = rBias,
+                SelectedSegments = 2,
             },
             heads, starts);
         var gradient = real.Gradient(expected, seeds);
