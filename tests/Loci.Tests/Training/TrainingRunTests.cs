@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Loci.Data;
+using Loci.Evaluation;
 using Loci.Formats;
 using Loci.Models;
 using Loci.Numerics;
@@ -115,7 +116,7 @@ public sealed class TrainingRunTests : IDisposable
         var outcome = training.Run(TestContext.Current.CancellationToken);
         Assert.InRange(outcome.BestStep, 20, 100);
         using var saved = LanguageModel.Load(run, _device);
-        var result = Evaluation.Perplexity.Measure(saved, Validation, new Evaluation.PerplexityOptions { Context = Options.Context, BatchRows = 2 }, cancellationToken: TestContext.Current.CancellationToken);
+        var result = Perplexity.Measure(saved, Validation, new PerplexityOptions { Context = Options.Context, BatchRows = 2 }, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(outcome.BestLoss, result.Loss);
     }
 
