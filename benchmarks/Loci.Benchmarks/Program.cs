@@ -3,6 +3,7 @@ using Loci.Benchmarks;
 Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
     ["gemm"] = _ => MatrixProductBenchmark.Run(),
+    ["read"] = CachedReadBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };
