@@ -86,37 +86,50 @@ internal static class GenerateCommand
 
     private static int Write(LanguageModel model, Tokenizer tokenizer, Sampler sampler, string prompt, int count, CancellationToken cancellationToken)
     {
-        using var output = new StreamWriter(Console.OpenStandardOutput(), new System.Text.UTF8Encoding(false)) { AutoFlush = false };
         using var stream = model.CreateStream();
-        var decoder = tokenizer.CreateDecoder();
-        output.Write(prompt);
-        output.Flush();
         stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
+        var decoder = tokenizer.CreateDecoder();
         var begun = Stopwatch.GetTimestamp();
         var written = 0;
-        Span<int> next = stackalloc int[1];
+        Show(prompt);
         while (written < count && !cancellationToken.IsCancellationRequested)
         {
-            next[0] = sampler.Next(stream.Logits[..tokenizer.VocabularySize]);
-            if (next[0] == tokenizer.EndOfTextId)
+            var next = sampler.Next(stream.Logits[..tokenizer.VocabularySize]);
+            if (next == tokenizer.EndOfTextId)
             {
                 break;
             }
 
             written++;
-            output.Write(decoder.Append(next[0]));
-            output.Flush();
+            if (!Show(decoder.Append(next)))
+            {
+                return 0; // whoever read the text has had enough, as in a pipe to head
+            }
+
             if (written < count)
             {
                 stream.Read(next);
             }
         }
 
-        output.Write(decoder.Flush());
-        output.WriteLine();
-        output.Flush();
+        Show(decoder.Flush());
+        Show("\n");
         Console.Error.WriteLine(FormattableString.Invariant(
             $"{written} tokens, {written / Stopwatch.GetElapsedTime(begun).TotalSeconds:0.0} tokens/s, memory {stream.Bytes / 1024.0:#,0} KiB, {stream.CachedStates} cached states"));
         return cancellationToken.IsCancellationRequested ? Door.Interrupted : 0;
+    }
+
+    private static bool Show(ReadOnlySpan<char> text)
+    {
+        try
+        {
+            Console.Out.Write(text);
+            Console.Out.Flush();
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 }

@@ -28,6 +28,8 @@ public enum ScheduleKind
 /// </summary>
 public sealed record LearningRateSchedule
 {
+    private const double LongestWarmup = 0.1;
+
     /// <summary>How the rate falls.</summary>
     public ScheduleKind Kind { get; init; } = ScheduleKind.Cosine;
 
@@ -48,22 +50,18 @@ public sealed record LearningRateSchedule
     /// <param name="totalSteps">Steps of the whole run; the rate stays at its end after them.</param>
     public double RateAt(long step, long totalSteps)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(step);
         var falling = totalSteps - 1 - WarmupSteps;
         return RateAt(step, falling <= 0 ? 0 : (double)(step - WarmupSteps) / falling);
     }
 
     /// <summary>The rate of a step where the end of the run is a time rather than a number of steps.</summary>
-    /// <param name="step">The step, from 0; decides the warm-up.</param>
-    /// <param name="progress">How much of the way after the warm-up is done, 0 to 1; decides the fall.</param>
+    /// <param name="step">The step, from 0; decides the warm-up, which ends after a tenth of the way at the latest.</param>
+    /// <param name="progress">How much of the way is done, 0 to 1; decides the fall.</param>
     public double RateAt(long step, double progress)
     {
-        if (step < WarmupSteps)
-        {
-            return Peak * (step + 1) / (WarmupSteps + 1);
-        }
-
+        ArgumentOutOfRangeException.ThrowIfNegative(step);
         progress = Math.Clamp(progress, 0, 1);
+        var risen = Math.Min(1, Math.Max((step + 1.0) / (WarmupSteps + 1.0), progress / LongestWarmup));
         var fallen = Kind switch
         {
             ScheduleKind.Cosine => 0.5 * (1 - Math.Cos(Math.PI * progress)),
@@ -71,7 +69,7 @@ public sealed record LearningRateSchedule
             ScheduleKind.WarmupStableDecay => DecayFraction > 0 ? Math.Max(0, 1 - ((1 - progress) / DecayFraction)) : 0,
             _ => 0,
         };
-        return Peak * (1 - (fallen * (1 - FinalFraction)));
+        return Peak * risen * (1 - (fallen * (1 - FinalFraction)));
     }
 
     /// <summary>Checks that the numbers are in range.</summary>

@@ -1,0 +1,63 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Loci.Cli.Tests;
+
+/// <summary>What a run of the program left behind.</summary>
+internal sealed record CliResult(int ExitCode, string Output, string Error);
+
+/// <summary>The program as a process of its own.</summary>
+internal static class Cli
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    public static CliResult Run(params string[] arguments)
+    {
+        using var process = Start(arguments);
+        return Finish(process);
+    }
+
+    public static Process Start(params string[] arguments)
+    {
+        ProcessStartInfo information = new("dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            StandardOutputEncoding = Encoding.UTF8,
+            StandardErrorEncoding = Encoding.UTF8,
+        };
+        information.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Loci.Cli.dll"));
+        foreach (var argument in arguments)
+        {
+            information.ArgumentList.Add(argument);
+        }
+
+        var process = Process.Start(information)!;
+        process.StandardInput.Close();
+        return process;
+    }
+
+    public static CliResult Finish(Process process)
+    {
+        var output = process.StandardOutput.ReadToEndAsync();
+        var error = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(Patience))
+        {
+            process.Kill();
+            throw new TimeoutException($"The program did not end within {Patience}.");
+        }
+
+        return new CliResult(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
+    }
+}
+
+/// <summary>A folder that goes away with the test.</summary>
+internal sealed class TemporaryFolder : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("loci-cli-test-").FullName;
+
+    public string In(string name) => System.IO.Path.Combine(Path, name);
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}

@@ -1,0 +1,378 @@
+using System.Text.Json;
+using Loci.Data;
+using Loci.Evaluation;
+using Loci.Formats;
+using Loci.Models;
+using Loci.Numerics;
+using Loci.Training;
+using Xunit;
+using static Loci.Tests.Training.TrainingFixture;
+
+namespace Loci.Tests.Training;
+
+public sealed class TrainingRunTests : IDisposable
+{
+    private readonly CpuDevice _device = new(1);
+    private readonly Folder _folder = new();
+
+    public void Dispose()
+    {
+        _device.Dispose();
+        _folder.Dispose();
+    }
+
+    public static TheoryData<int> StopSteps => [.. Enumerable.Range(0, 13)];
+
+    // Stops come after evaluations (3, 6, ...), checkpoints (4, 8), both (12), neither, before the first step and at the end of an epoch.
+    [Theory]
+    [MemberData(nameof(StopSteps))]
+    public void StoppedAndResumedIsTheSameRun(int stopAfter)
+    {
+        var straight = _folder.In("straight");
+        var stopped = _folder.In("stopped");
+        Start(straight);
+        Start(stopped, stopAfter: stopAfter);
+        Assert.True(ResumeRun(stopped).IsComplete);
+        AssertSame(straight, stopped);
+    }
+
+    [Fact]
+    public void StoppedAfterEveryStepIsTheSameRun()
+    {
+        Start(_folder.In("straight"));
+        var stopped = _folder.In("stopped");
+        var outcome = Start(stopped, stopAfter: 1);
+        for (var step = 2; !outcome.IsComplete; step++)
+        {
+            outcome = ResumeRun(stopped, step);
+        }
+
+        AssertSame(_folder.In("straight"), stopped);
+    }
+
+    [Fact]
+    public void StoppedDuringAnEvaluationIsTheSameRun()
+    {
+        Start(_folder.In("straight"));
+        var stopped = _folder.In("stopped");
+        Assert.False(Start(stopped, stopAtEvaluationOf: 12).IsComplete);
+        Assert.True(ResumeRun(stopped).IsComplete);
+        AssertSame(_folder.In("straight"), stopped);
+
+        // The last evaluation came after the checkpoint of its step, which must know of it all the same.
+        var again = ResumeRun(stopped);
+        Assert.Equal(Evaluations(stopped).Min(record => record.Loss), again.BestLoss);
+        AssertSame(_folder.In("straight"), stopped);
+    }
+
+    // As after a kill: the metrics go further than the checkpoint, the last line is torn, and what was written aside is still there.
+    [Fact]
+    public void AbandonedRunContinuesFromItsCheckpoint()
+    {
+        Start(_folder.In("straight"));
+        var killed = _folder.In("killed");
+        Assert.Throws<InvalidTimeZoneException>(() => Start(killed, dieAfter: 7));
+        File.AppendAllText(Path.Combine(killed, "metrics.jsonl"), "{\"kind\":\"step\",\"ti");
+        File.WriteAllText(Path.Combine(killed, ".checkpoint.safetensors.tmp-0123456789ab"), "half");
+        Assert.True(ResumeRun(killed).IsComplete);
+        AssertSame(_folder.In("straight"), killed);
+        Assert.DoesNotContain(Directory.EnumerateFiles(killed), file => file.Contains(".tmp-", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void RunAbandonedBeforeItsFirstCheckpointBeginsAgain()
+    {
+        Start(_folder.In("straight"));
+        var killed = _folder.In("killed");
+        Assert.Throws<InvalidTimeZoneException>(() => Start(killed, dieAfter: 3));
+        Assert.False(File.Exists(Path.Combine(killed, "checkpoint.safetensors")));
+        ResumeRun(killed);
+        AssertSame(_folder.In("straight"), killed);
+    }
+
+    [Fact]
+    public void WithoutHeldOutDataTheLastModelIsKept()
+    {
+        var run = _folder.In("run");
+        var outcome = Start(run, validation: false, stopAfter: 5);
+        Assert.True(double.IsNaN(outcome.BestLoss));
+        using (var model = Model(_device))
+        {
+            using var resumed = TrainingRun.Resume(run, model, Bytes, Text, null, Options);
+            resumed.Run(TestContext.Current.CancellationToken);
+            using var saved = LanguageModel.Load(run, _device);
+            Assert.Equal(TrainerTests.Weights(model), TrainerTests.Weights(saved));
+        }
+    }
+
+    [Fact]
+    public void BestModelIsKept()
+    {
+        // A rate this high makes the loss on other text rise again.
+        var run = _folder.In("run");
+        var options = Options with { Steps = 120, EvaluateEvery = 20, SaveEvery = 0, LearningRate = new LearningRateSchedule { Peak = 2e-2, WarmupSteps = 0, Kind = ScheduleKind.Constant } };
+        using var model = Model(_device, Configuration with { Dropout = 0 });
+        using var training = TrainingRun.Start(run, model, Bytes, Encode(Texts[0]), Validation, options);
+        var outcome = training.Run(TestContext.Current.CancellationToken);
+        Assert.InRange(outcome.BestStep, 20, 100);
+        using var saved = LanguageModel.Load(run, _device);
+        var result = Perplexity.Measure(saved, Validation, new PerplexityOptions { Context = Options.Context, BatchRows = 2 }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(outcome.BestLoss, result.Loss);
+    }
+
+    [Fact]
+    public void LongerEndMayBeSet()
+    {
+        var run = _folder.In("run");
+        Start(run);
+        using var model = Model(_device);
+        using var resumed = TrainingRun.Resume(run, model, Bytes, Text, Validation, Options with { Steps = 14 });
+        Assert.Equal(14, resumed.Run(TestContext.Current.CancellationToken).Step);
+        Assert.Equal(14, TrainingRun.ReadDescription(run).Training.Steps);
+    }
+
+    [Fact]
+    public void ChangesAreRefused()
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 2);
+        Refused("training data", () => Resume(training: Encode([.. Texts[1..], Texts[0]])));
+        Refused("validation data", () => Resume(validation: Encode("something else")));
+        Refused("training.json", () => Resume(options: Options with { Seed = 6 }));
+        Refused("training.json", () => Resume(options: Options with { LearningRate = Options.LearningRate with { Peak = 1 } }));
+        Refused("config.json", () => Resume(configuration: Configuration with { Dropout = 0.2f }));
+        var other = BpeTrainer.Train(Corpus.FromTexts("text", ["abab"]), new BpeTrainerOptions { VocabularySize = 257 }, cancellationToken: TestContext.Current.CancellationToken);
+        Refused("tokenizer.json", () => Resume(tokenizer: other));
+        Resume().Dispose();
+
+        TrainingRun Resume(
+            TokenizedCorpus? training = null, TokenizedCorpus? validation = null, TrainingOptions? options = null, ModelConfiguration? configuration = null, Tokenizer? tokenizer = null) =>
+            TrainingRun.Resume(run, Model(_device, configuration), tokenizer ?? Bytes, training ?? Text, validation ?? Validation, options ?? Options);
+
+        static void Refused(string what, Func<TrainingRun> resume) =>
+            Assert.Contains(what, Assert.Throws<LociException>(() => resume().Dispose()).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(7)]
+    [InlineData(200)]
+    [InlineData(-1)]
+    [InlineData(-3000)]
+    public void CutCheckpointIsRefused(int length)
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 2);
+        var path = Path.Combine(run, "checkpoint.safetensors");
+        var whole = File.ReadAllBytes(path);
+        File.WriteAllBytes(path, whole[..(length < 0 ? whole.Length + length : length)]);
+        Assert.Contains("checkpoint.safetensors", Assert.Throws<LociException>(() => ResumeRun(run)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void CheckpointWithNaNIsRefused()
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 2);
+        var path = Path.Combine(run, "checkpoint.safetensors");
+        long position;
+        using (var file = SafetensorsFile.Open(path))
+        {
+            position = file.Find("weights.norm.weight").Position;
+        }
+
+        using (var stream = File.OpenWrite(path))
+        {
+            stream.Position = position;
+            stream.Write(BitConverter.GetBytes(float.NaN));
+        }
+
+        Assert.Contains("NaN", Assert.Throws<LociException>(() => ResumeRun(run)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void FolderInUseIsRefused()
+    {
+        var run = _folder.In("run");
+        using var model = Model(_device);
+        using (var first = TrainingRun.Start(run, model, Bytes, Text, Validation, Options))
+        {
+            Assert.Contains("--resume", Assert.Throws<LociException>(() => Start(run)).Message, StringComparison.Ordinal);
+            Assert.Contains("another process", Assert.Throws<LociException>(() => ResumeRun(run)).Message, StringComparison.Ordinal);
+        }
+
+        ResumeRun(run);
+    }
+
+    [Fact]
+    public void FolderWithAModelIsRefused()
+    {
+        using var model = Model(_device);
+        model.Save(_folder.In("model"));
+        Assert.Contains("already holds a model", Assert.Throws<LociException>(() => Start(_folder.In("model"))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void FolderThatCannotBeMadeIsRefused()
+    {
+        File.WriteAllText(_folder.In("file"), "");
+        Assert.Throws<LociException>(() => Start(_folder.In("file")));
+        Assert.Throws<LociException>(() => Start(Path.Combine(_folder.In("file"), "run")));
+    }
+
+    [Fact]
+    public void FolderWithoutARunIsRefused() => Assert.Contains("no training run", Assert.Throws<LociException>(() => ResumeRun(_folder.Path)).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("null")]
+    [InlineData("{\"training\":{\"steps\":5,\"colour\":\"red\"}}")]
+    [InlineData("{\"training\":{\"steps\":-5}}")]
+    [InlineData("{\"training\":null}")]
+    [InlineData("{}")]
+    public void DamagedDescriptionIsRefused(string json)
+    {
+        File.WriteAllText(_folder.In("training.json"), json);
+        Assert.Throws<LociException>(() => TrainingRun.ReadDescription(_folder.Path));
+    }
+
+    [Fact]
+    public void DivergedRunStopsWithItsReason()
+    {
+        var run = _folder.In("run");
+        using var model = Model(_device);
+        using var training = TrainingRun.Start(run, model, Bytes, Text, Validation, Options with { MaximumSkippedSteps = 3, Steps = 100 });
+        model.Parameters[0].Load(Enumerable.Repeat(float.NaN, 257 * 16).ToArray());
+        var message = Assert.Throws<LociException>(() => training.Run(TestContext.Current.CancellationToken)).Message;
+        Assert.Contains("4 steps in a row", message, StringComparison.Ordinal);
+        Assert.Contains("lower learning rate", message, StringComparison.Ordinal);
+        var records = MetricsLog.Read(Path.Combine(run, "metrics.jsonl"));
+        Assert.Equal([1L, 2, 3, 4], records.Where(record => record.Kind == MetricsKind.SkippedStep).Select(record => record.Step));
+        Assert.All(records.Where(record => record.Kind == MetricsKind.SkippedStep), record => Assert.True(double.IsNaN(record.Loss!.Value)));
+    }
+
+    [Fact]
+    public void LogsEveryStepAndEvaluation()
+    {
+        var run = _folder.In("run");
+        Start(run);
+        var records = MetricsLog.Read(Path.Combine(run, "metrics.jsonl"));
+        Assert.Equal(Enumerable.Range(1, 12).Select(step => (long)step), records.Where(record => record.Kind == MetricsKind.Step).Select(record => record.Step));
+        Assert.Equal([3L, 6, 9, 12], Evaluations(run).Select(record => record.Step));
+        Assert.Equal([4L, 8, 12], records.Where(record => record.Kind == MetricsKind.Saved).Select(record => record.Step));
+        Assert.All(Evaluations(run), record => Assert.Equal(record.Loss!.Value / Math.Log(2) * (Validation.TokenCount + 2) / Validation.ByteCount, record.Values!["bits_per_byte"], 9));
+        Assert.Single(Directory.GetFiles(Path.Combine(run, "tensorboard")));
+    }
+
+    private static IEnumerable<MetricsRecord> Evaluations(string run) =>
+        MetricsLog.Read(Path.Combine(run, "metrics.jsonl")).Where(record => record.Kind == MetricsKind.Evaluation);
+
+    private TrainingOutcome Start(string folder, int? stopAfter = null, int? stopAtEvaluationOf = null, int? dieAfter = null, bool validation = true)
+    {
+        using var model = Model(_device);
+        using var stop = new Stop { After = stopAfter, AtEvaluationOf = stopAtEvaluationOf, DieAfter = dieAfter };
+        using var run = TrainingRun.Start(folder, model, Bytes, Text, validation ? Validation : null, Options, null, stop);
+        return stop.Run(run);
+    }
+
+    private TrainingOutcome ResumeRun(string folder, int? stopAfter = null)
+    {
+        var options = TrainingRun.ReadDescription(folder).Training;
+        using var model = TrainingRun.CreateModel(folder, _device);
+        using var stop = new Stop { After = stopAfter };
+        using var run = TrainingRun.Resume(folder, model, TrainingRun.LoadTokenizer(folder), Text, Validation, options, null, stop);
+        return stop.Run(run);
+    }
+
+    /// <summary>The same weights, moments and counters, the same model file byte for byte, and the same metrics.</summary>
+    private static void AssertSame(string expected, string actual)
+    {
+        Assert.Equal(File.ReadAllBytes(Path.Combine(expected, "model.safetensors")), File.ReadAllBytes(Path.Combine(actual, "model.safetensors")));
+        using var left = SafetensorsFile.Open(Path.Combine(expected, "checkpoint.safetensors"));
+        using var right = SafetensorsFile.Open(Path.Combine(actual, "checkpoint.safetensors"));
+        Assert.Equal(left.Metadata.OrderBy(pair => pair.Key), right.Metadata.OrderBy(pair => pair.Key));
+        Assert.Equal(left.Tensors, right.Tensors, (a, b) => a.Name == b.Name && a.ByteLength == b.ByteLength);
+        foreach (var tensor in left.Tensors)
+        {
+            Assert.Equal(Read(left, tensor), Read(right, tensor));
+        }
+
+        Assert.Equal(Metrics(expected), Metrics(actual));
+
+        static object Read(SafetensorsFile file, TensorInfo tensor)
+        {
+            if (tensor.Type == TensorElementType.Int64)
+            {
+                var numbers = new long[tensor.ElementCount];
+                file.ReadInt64(tensor.Name, numbers);
+                if (tensor.Name == "trainer.state")
+                {
+                    numbers[7] = 0; // the time spent
+                }
+
+                return numbers;
+            }
+
+            var values = new float[tensor.ElementCount];
+            file.ReadFloat(tensor.Name, values);
+            return values.Select(BitConverter.SingleToInt32Bits).ToArray();
+        }
+
+        static List<string> Metrics(string run) => [.. MetricsLog.Read(Path.Combine(run, "metrics.jsonl"))
+            .Where(record => record.Kind is MetricsKind.Step or MetricsKind.Evaluation or MetricsKind.SkippedStep)
+            .Select(record => $"{record.Kind} {record.Step} {record.Tokens} {record.Loss:R} {record.LearningRate:R} {record.GradientNorm:R} "
+                + JsonSerializer.Serialize(record.Values))];
+    }
+
+    private sealed class Stop : ITrainingObserver, IDisposable
+    {
+        private readonly CancellationTokenSource _source = new();
+
+        public int? After { get; init; }
+
+        public int? AtEvaluationOf { get; init; }
+
+        public int? DieAfter { get; init; }
+
+        public TrainingOutcome Run(TrainingRun run)
+        {
+            if (After == 0)
+            {
+                _source.Cancel();
+            }
+
+            return run.Run(_source.Token);
+        }
+
+        public void Dispose() => _source.Dispose();
+
+        public void OnStep(in TrainingStep step)
+        {
+            if (step.Step == After)
+            {
+                _source.Cancel();
+            }
+
+            if (step.Step == DieAfter)
+            {
+                throw new InvalidTimeZoneException("an exception that nothing else throws");
+            }
+        }
+
+        public void OnEvaluating(long step)
+        {
+            if (step == AtEvaluationOf)
+            {
+                _source.Cancel();
+            }
+        }
+
+        public void OnEvaluation(in TrainingEvaluation evaluation)
+        {
+        }
+
+        public void OnSaved(long step, string path)
+        {
+        }
+    }
+}
