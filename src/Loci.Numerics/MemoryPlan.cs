@@ -49,6 +49,9 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Sum over the rows of (cached states read + 1): the number of gates per head.</summary>
     public int GateCount { get; private set; }
 
+    /// <summary>Changes whenever the plan is filled anew, so that a backward pass can tell that its plan is gone.</summary>
+    public int Version { get; private set; }
+
     /// <summary>Number of groups.</summary>
     public int GroupCount => Groups.Count / GroupFields;
 
@@ -86,6 +89,7 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Starts filling the plan anew.</summary>
     public void Begin()
     {
+        Version++;
         Rows = SlotCount = ChunkLength = LongestGroup = MostVisible = GateCount = 0;
         foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
@@ -234,6 +238,15 @@ public sealed class MemoryPlan : IDisposable
         foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Dispose();
+        }
+    }
+
+    /// <summary>Refuses a backward pass over a plan that has been filled anew since its forward pass.</summary>
+    internal void RequireVersion(int version)
+    {
+        if (version != Version)
+        {
+            throw new InvalidOperationException("The plan of a memory was filled anew between a forward pass and its backward pass: run each backward pass before the model's next forward pass.");
         }
     }
 

@@ -1,9 +1,13 @@
 using System.Runtime.CompilerServices;
+using Loci.Numerics.Buffers;
 
 namespace Loci.Numerics.Kernels;
 
 internal static unsafe partial class MatrixProduct
 {
+    [ThreadStatic]
+    private static NativeMemoryBlock? t_taskScratch;
+
     // Bounds on the packed copies of A and B, in floats: 8 MB and 16 MB.
     private const int PackedRowsLimit = 1 << 21;
     private const int PackedColumnsLimit = 1 << 22;
@@ -25,7 +29,7 @@ internal static unsafe partial class MatrixProduct
         int mSpan = EvenBlock(m, PackedRowsLimit / Math.Min(k, kSpan), TileRows);
         int nSpan = EvenBlock(n, PackedColumnsLimit / Math.Min(k, kSpan), TileColumns);
         nuint packedRows = (nuint)Math.Min(mSpan, m) * (nuint)Math.Min(kSpan, k);
-        packedRows = (packedRows + 15) & ~(nuint)15;
+        packedRows = n <= TaskColumnPanels * TileColumns ? 0 : (packedRows + 15) & ~(nuint)15;
         nuint packedColumns = (nuint)nSpan * (nuint)Math.Min(kSpan, k);
         float* scratch = (t_blockedScratch ??= new()).Reserve(packedRows + packedColumns);
 
@@ -112,7 +116,13 @@ internal static unsafe partial class MatrixProduct
         {
             int steps = Math.Min(blocked->KBlock, span->K - p);
             bool accumulate = span->Accumulate || p > 0;
-            float* packedA = blocked->PackedA + ((nint)p * span->M);
+            float* packedA = blocked->PackedA + ((nint)p * span->M) + ((nint)rowBegin * steps);
+            if (blocked->PacksRowsInTasks)
+            {
+                packedA = (t_taskScratch ??= new()).Reserve((nuint)(rowEnd - rowBegin) * (nuint)steps);
+                PackRows(*span, rowBegin, rowEnd - rowBegin, p, steps, packedA);
+            }
+
             float* packedB = blocked->PackedB + ((nint)p * blocked->PaddedColumns);
             for (int j = columnBegin; j < columnEnd; j += TileColumns)
             {
@@ -123,7 +133,7 @@ internal static unsafe partial class MatrixProduct
                 for (int i = rowBegin; i < rowEnd; i += TileRows, c += TileRows * span->Ldc)
                 {
                     int rows = Math.Min(TileRows, rowEnd - i);
-                    ComputeTile(rows, columns, steps, packedA + ((nint)i * steps), 1, rows, b, bStep, c, span->Ldc, accumulate);
+                    ComputeTile(rows, columns, steps, packedA + ((nint)(i - rowBegin) * steps), 1, rows, b, bStep, c, span->Ldc, accumulate);
                 }
             }
         }
@@ -150,6 +160,9 @@ internal static unsafe partial class MatrixProduct
         public int RowTasks;
         public int ColumnTasks;
 
+        // Where one task has all columns, rows are needed by it alone: it packs them itself, block by block, so that the copy stays in its second-level cache.
+        public bool PacksRowsInTasks;
+
         public void Plan()
         {
             KBlock = EvenBlock(Span.K, BlockSteps, 4);
@@ -162,6 +175,20 @@ internal static unsafe partial class MatrixProduct
             ColumnPackGroups = CeilingDivide(ColumnPanels, PackColumnPanels);
 
             int rowPanels = TaskRowPanels;
+            PacksRowsInTasks = Span.N <= TaskColumnPanels * TileColumns;
+            if (PacksRowsInTasks)
+            {
+                while (CeilingDivide(RowPanels, rowPanels) < EnoughTasks && rowPanels > 3)
+                {
+                    rowPanels /= 2;
+                }
+
+                RowPackGroups = 0;
+                RowTasks = CeilingDivide(RowPanels, rowPanels);
+                ColumnTasks = 1;
+                return;
+            }
+
             int columnPanels = TaskColumnPanels;
             while (true)
             {

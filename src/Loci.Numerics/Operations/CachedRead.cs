@@ -102,6 +102,7 @@ public static class CachedRead
         {
             var node = tape.Record<Node>();
             node.Arguments = arguments;
+            node.PlanVersion = plan.Version;
             node.Scan = scan;
             node.Q = q;
             node.U = u;
@@ -123,6 +124,8 @@ public static class CachedRead
             set => _arguments = value;
         }
 
+        public int PlanVersion { get; set; }
+
         public ScanResult Scan { get; set; }
 
         public Tensor Q { get; set; } = null!;
@@ -138,6 +141,7 @@ public static class CachedRead
         public override void Backward(Tape tape)
         {
             var plan = _arguments.Plan;
+            plan.RequireVersion(PlanVersion);
             var gates = _arguments.Scores.Length;
             var isGated = _arguments.IsGated;
             var states = tape.GradientOf(Scan.States, out _);

@@ -49,6 +49,7 @@ public static class MemoryScan
         {
             var node = tape.Record<Node>();
             node.Plan = plan;
+            node.PlanVersion = plan.Version;
             node.Heads = heads;
             node.Q = q;
             node.K = k;
@@ -94,6 +95,8 @@ public static class MemoryScan
     {
         public MemoryPlan Plan { get; set; } = null!;
 
+        public int PlanVersion { get; set; }
+
         public int Heads { get; set; }
 
         public Tensor Q { get; set; } = null!;
@@ -116,6 +119,7 @@ public static class MemoryScan
 
         public override void Backward(Tape tape)
         {
+            Plan.RequireVersion(PlanVersion);
             var device = tape.Device;
             var dOutput = tape.GradientOf(Output, out var hasOutput);
             if (!hasOutput)

@@ -5,7 +5,7 @@ namespace Loci.Models;
 
 /// <summary>
 /// Reads one sequence through a model in the recurrent form, in pieces of any size, and gives the logits of the next token. Splitting the
-/// text differently gives the same bits. Not safe for use by several threads at once; many streams may share a model.
+/// text differently gives the same bits. Many streams may share a model, but a model and its streams must be used by one thread at a time.
 /// </summary>
 public sealed class ModelStream : IDisposable
 {

@@ -231,6 +231,18 @@ public sealed class IdentityTests
     }
 
     [Fact]
+    public void ABackwardPassAfterAnotherForwardPassIsRefused()
+    {
+        using var device = new CpuDevice(1);
+        using var model = Sharpened(Configuration("swla", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Independent), device);
+        using Tape tape = new(device), other = new(device);
+        using Batch batch = new(device, Tokens(46, 14)), shorter = new(device, Tokens(20, 15));
+        var loss = model.Loss(tape, batch.Inputs, batch.Targets, batch.Layout).Loss;
+        _ = model.Loss(other, shorter.Inputs, shorter.Targets, shorter.Layout);
+        Assert.Throws<InvalidOperationException>(() => tape.Backward(loss));
+    }
+
+    [Fact]
     public void StepsAllocateNothingAfterTheFirst()
     {
         foreach (var aggregation in Enum.GetValues<AggregationKind>())
