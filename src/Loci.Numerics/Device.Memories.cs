@@ -59,19 +59,6 @@ internal struct ScanGradients
     public bool AddWriteGate;
 }
 
-/// <summary>How a segment is described to the router by its keys.</summary>
-public enum RouterKey
-{
-    /// <summary>Mean of the keys (normalised by the mixer) times the square root of their number.</summary>
-    NormalizedMean,
-
-    /// <summary>Sum of the keys, as one reading of the paper has it; saturates the softmax as segments grow.</summary>
-    Sum,
-
-    /// <summary>Mean of the keys, as the other reading has it; leaves the softmax near uniform.</summary>
-    Mean,
-}
-
 /// <summary>
 /// A read of cached states. Gated: y_t = g_t^(s) o_t + sum_i g_t^(i) M^(i) q_t with a softmax over the scores of the segments taking part (all, or the
 /// top k of the past and the online one). Ungated: the plain sum.

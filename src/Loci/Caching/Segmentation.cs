@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Text.Json.Serialization;
 using Loci.Numerics;
 
 namespace Loci.Caching;
@@ -7,9 +8,11 @@ namespace Loci.Caching;
 public enum SegmentKind
 {
     /// <summary>Segments of one length; the last may be shorter.</summary>
+    [JsonStringEnumMemberName("constant")]
     Constant,
 
     /// <summary>The binary expansion of the number of finished base blocks, largest first, so that a token reads logarithmically many states.</summary>
+    [JsonStringEnumMemberName("logarithmic")]
     Logarithmic,
 }
 
@@ -17,9 +20,11 @@ public enum SegmentKind
 public enum SegmentStart
 {
     /// <summary>The state at the end of the segment before.</summary>
+    [JsonStringEnumMemberName("checkpoint")]
     Checkpoint,
 
     /// <summary>The initial state.</summary>
+    [JsonStringEnumMemberName("independent")]
     Independent,
 }
 

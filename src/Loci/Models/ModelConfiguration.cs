@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Loci.Caching;
 using Loci.Formats;
@@ -157,7 +158,8 @@ public sealed record ModelConfiguration
         Require(Mixers is { Count: > 0 }, "The list of mixers is empty: give at least one.");
         foreach (var mixer in Mixers)
         {
-            if (mixer.IsAttention)
+            Require(mixer?.Cache?.Router is not null, "A mixer, its cache or its router is null: give an object, or leave it out for the defaults.");
+            if (mixer!.IsAttention)
             {
                 Require(Dimension / Heads % 2 == 0, $"Rotary attention needs heads of even width, not {Dimension / Heads}.");
                 continue;
@@ -183,12 +185,45 @@ public sealed record ModelConfiguration
     {
         try
         {
-            return (JsonSerializer.Deserialize(json, ModelJson.Default.ModelConfiguration)
-                ?? throw new LociException("The model configuration is empty: write a JSON object with at least vocabularySize.")).Validate();
+            var given = JsonNode.Parse(json, documentOptions: new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            if (given is not JsonObject fields)
+            {
+                throw new LociException("The model configuration is not a JSON object: write one with at least vocabularySize.");
+            }
+
+            // Generated deserialisers set init-only properties that are left out to zero, not to their defaults, so the defaults are filled in as JSON.
+            var defaults = JsonSerializer.SerializeToNode(new ModelConfiguration { VocabularySize = 2 }, ModelJson.Default.ModelConfiguration)!.AsObject();
+            var mixer = defaults["mixers"]![0]!.AsObject();
+            defaults.Remove("vocabularySize");
+            FillIn(fields, defaults);
+            foreach (var node in fields["mixers"] as JsonArray ?? [])
+            {
+                if (node is JsonObject one)
+                {
+                    FillIn(one, mixer);
+                }
+            }
+
+            return fields.Deserialize(ModelJson.Default.ModelConfiguration)!.Validate();
         }
-        catch (JsonException exception)
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException or ArgumentException)
         {
-            throw new LociException($"The model configuration is not valid: {exception.Message}", exception);
+            throw new LociException($"The model configuration is not valid: {exception.Message.ReplaceLineEndings(" ")}", exception);
+        }
+    }
+
+    private static void FillIn(JsonObject fields, JsonObject defaults)
+    {
+        foreach (var (name, value) in defaults)
+        {
+            if (!fields.ContainsKey(name))
+            {
+                fields[name] = value?.DeepClone();
+            }
+            else if (fields[name] is JsonObject inner && value is JsonObject innerDefaults)
+            {
+                FillIn(inner, innerDefaults);
+            }
         }
     }
 
