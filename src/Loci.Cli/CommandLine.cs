@@ -37,6 +37,7 @@ internal static class CommandLine
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
         root.Add(InfoCommand.Create());
+        DocumentedCommand.ShowExamples(root);
         return root;
     }
 
