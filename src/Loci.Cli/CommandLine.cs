@@ -19,9 +19,7 @@ internal static class CommandLine
         var result = root.Parse(arguments.Count == 0 ? ["--help"] : arguments);
         if (result.Action is ParseErrorAction && result.Errors.Count > 0)
         {
-            var command = result.CommandResult.Command;
-            var path = command is RootCommand ? "loci" : PathOf(command);
-            throw new UsageException($"{Sentence(result.Errors[0].Message)} See {path} --help.");
+            throw new UsageException($"{Explain(result)} See {PathOf(result.CommandResult.Command)} --help.");
         }
 
         return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
@@ -39,7 +37,44 @@ internal static class CommandLine
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
         root.Add(InfoCommand.Create());
+        DocumentedCommand.ShowExamples(root);
         return root;
+    }
+
+    private static string Explain(ParseResult result)
+    {
+        var command = result.CommandResult.Command;
+        if (result.UnmatchedTokens is [var token, ..])
+        {
+            var isOption = token.StartsWith('-');
+            var names = isOption ? command.Options.Select(option => option.Name) : command.Subcommands.Select(subcommand => subcommand.Name);
+            var nearest = names.MinBy(name => Distance(name, token));
+            return $"There is no {(isOption ? "option" : command.Subcommands.Count > 0 ? "command" : "argument")} '{token}' here"
+                + (nearest is not null && Distance(nearest, token) <= 2 ? $"; did you mean {nearest}?" : ".");
+        }
+
+        return command.Subcommands.Count > 0 && command.Action is null
+            ? $"{PathOf(command)} needs a command: {string.Join(", ", command.Subcommands.Select(subcommand => subcommand.Name))}."
+            : Sentence(result.Errors[0].Message);
+    }
+
+    /// <summary>Characters to insert, remove or replace to get from one word to another (Levenshtein, 1966).</summary>
+    private static int Distance(string from, string to)
+    {
+        var row = Enumerable.Range(0, to.Length + 1).ToArray();
+        for (var i = 1; i <= from.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= to.Length; j++)
+            {
+                var replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(replaced, Math.Min(row[j], row[j - 1]) + 1);
+            }
+        }
+
+        return row[^1];
     }
 
     private static string PathOf(Command command)

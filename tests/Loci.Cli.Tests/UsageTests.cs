@@ -7,9 +7,10 @@ namespace Loci.Cli.Tests;
 public sealed class UsageTests
 {
     [Theory]
-    [InlineData("train --stepz 5", "--stepz")]
-    [InlineData("trian", "trian")]
-    [InlineData("train extra", "extra")]
+    [InlineData("train --stepz 5", "There is no option '--stepz' here; did you mean --steps? See loci train --help.")]
+    [InlineData("trian --steps 5", "There is no command 'trian' here; did you mean train? See loci --help.")]
+    [InlineData("eval speed", "There is no command 'speed' here. See loci eval --help.")]
+    [InlineData("train extra", "There is no argument 'extra' here.")]
     [InlineData("train --steps", "--steps")]
     [InlineData("train --steps five", "--steps takes a whole number of at least 1, not 'five'")]
     [InlineData("train --steps 0", "--steps takes a whole number of at least 1, not '0'")]
@@ -38,7 +39,7 @@ public sealed class UsageTests
     [InlineData("generate --model x --tokens 0", "--tokens takes")]
     [InlineData("generate --model x --temperature -1", "--temperature takes a number of at least 0")]
     [InlineData("generate --model x --top-p 0", "--top-p takes a number above 0 and at most 1")]
-    [InlineData("eval", "ommand")]
+    [InlineData("eval", "loci eval needs a command: perplexity. See loci eval --help.")]
     [InlineData("eval perplexity --model x", "--data")]
     [InlineData("tokenizer train --data x", "--out")]
     [InlineData("tokenizer train --data x --out y --vocabulary 12", "--vocabulary takes a whole number from 257")]

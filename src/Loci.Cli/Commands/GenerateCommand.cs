@@ -23,11 +23,10 @@ internal static class GenerateCommand
         var topP = Options.Number("--top-p", "Choose from the likeliest tokens that make up this probability; 1 = all (default 0.95).", 0, 1, true);
         var seed = Options.Whole("--seed", "Decides the choices: the same seed writes the same text (default another one each time).", 0UL);
         var threads = Options.Threads();
-        var command = new Command(
+        var command = new DocumentedCommand(
             "generate",
+            "Lets a model write; the text appears as it comes. Ctrl+C ends it.",
             """
-            Lets a model write; the text appears as it comes. Ctrl+C ends it.
-
             Examples:
               loci generate --model runs/grm --prompt "The river"
               loci generate --model runs/grm --prompt - --tokens 500 --temperature 0.7 --seed 1 < beginning.txt

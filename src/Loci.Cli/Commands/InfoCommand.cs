@@ -12,11 +12,10 @@ internal static class InfoCommand
     public static Command Create()
     {
         var folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
-        var command = new Command(
+        var command = new DocumentedCommand(
             "info",
+            "Says what a model or run is, and how far it has been trained.",
             """
-            Says what a model or run is, and how far it has been trained.
-
             Example:
               loci info --model runs/grm
             """)

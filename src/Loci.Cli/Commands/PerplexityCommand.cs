@@ -25,11 +25,10 @@ internal static class PerplexityCommand
         var limit = Options.Whole("--limit-tokens", "Measure only the first so many tokens (default all).", 1L);
         var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
         var threads = Options.Threads();
-        var command = new Command(
+        var command = new DocumentedCommand(
             "perplexity",
+            "Measures how well a model predicts a text: loss per token, bits per byte, word perplexity, and the loss by position in the window.",
             """
-            Measures how well a model predicts a text: loss per token, bits per byte, word perplexity, and the loss by position in the window.
-
             Example:
               loci eval perplexity --model runs/grm --data test.txt.gz --separator wikitext --context 4096
             """)

@@ -18,11 +18,10 @@ internal static class TokenizerTrainCommand
         var separator = Options.Separator();
         var vocabulary = Options.Whole("--vocabulary", "Number of tokens, the 256 bytes and the end of text included (default 8192).", LeastVocabulary, 1 << 24);
         var output = Options.Text("--out", "File to write.", "tokenizer.json", required: true);
-        var command = new Command(
+        var command = new DocumentedCommand(
             "train",
+            "Learns a byte-level BPE tokenizer from text and writes it as tokenizer.json, which Hugging Face's tokenizers read too.",
             """
-            Learns a byte-level BPE tokenizer from text and writes it as tokenizer.json, which Hugging Face's tokenizers read too.
-
             Example:
               loci tokenizer train --data train.txt.gz --vocabulary 8192 --out tokenizer.json
             """)

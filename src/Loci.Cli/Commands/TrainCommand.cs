@@ -51,11 +51,10 @@ internal sealed class TrainCommand
     public static Command Create()
     {
         var options = new TrainCommand();
-        var command = new Command(
+        var command = new DocumentedCommand(
             "train",
+            "Trains a language model on text.",
             """
-            Trains a language model on text.
-
             Examples:
               loci train --data train.txt.gz --validation valid.txt.gz --separator wikitext --out runs/base --size 8M --epochs 5
               loci train --data books.zip --validation-fraction 0.05 --out runs/grm --aggregation grm --segment-length 256 --time 30m
@@ -222,6 +221,7 @@ internal sealed class TrainCommand
             "training", trainer.TotalSteps == long.MaxValue ? 0 : trainer.TotalSteps * positions, ProgressUnit.Tokens, trainer.Step * positions))
         {
             observer.Display = display;
+            observer.Trainer = trainer;
             observer.PositionsPerStep = positions;
             using var interruption = new Interruption(display.WriteLine);
             outcome = run.Run(interruption.Token);
@@ -286,6 +286,8 @@ internal sealed class TrainCommand
 
         public ProgressDisplay? Display { get; set; }
 
+        public Trainer? Trainer { get; set; }
+
         public long PositionsPerStep { get; set; }
 
         public void OnStep(in TrainingStep step)
@@ -299,7 +301,13 @@ internal sealed class TrainCommand
                 _loss = double.IsNaN(_loss) ? step.Loss : (Smoothing * _loss) + ((1 - Smoothing) * step.Loss);
             }
 
-            Display?.Report(step.Step * PositionsPerStep, _loss);
+            var done = step.Step * PositionsPerStep;
+            Display?.Report(done, _loss);
+            if (Trainer is { TotalSteps: long.MaxValue, Options.TimeLimit: { } limit })
+            {
+                // Only the time ends the run: as many tokens as it will have read by then at the speed so far.
+                Display?.SetTotal((long)(done * Math.Max(1, limit / Trainer.Elapsed)));
+            }
         }
 
         public void OnEvaluating(long step)

@@ -55,6 +55,10 @@ internal sealed class ProgressDisplay : IDisposable
     /// <param name="loss">The loss to show; NaN keeps the one before.</param>
     public void Report(long done, double loss = double.NaN) => _meter.Report(done, loss);
 
+    /// <summary>Says how much there is to do in all, where that becomes known, or better known, as the work goes on. Allocates nothing.</summary>
+    /// <param name="total">All there is to do, in units; 0 when nobody knows.</param>
+    public void SetTotal(long total) => _meter.Total = total;
+
     /// <summary>Writes a line above the bar.</summary>
     /// <param name="text">The line; shown as it is.</param>
     public void WriteLine(string text)

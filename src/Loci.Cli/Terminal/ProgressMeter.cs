@@ -11,6 +11,7 @@ internal sealed class ProgressMeter
 
     private readonly TimeProvider _clock;
     private readonly long _start;
+    private long _total;
     private long _done;
     private long _loss = BitConverter.DoubleToInt64Bits(double.NaN);
 
@@ -36,7 +37,11 @@ internal sealed class ProgressMeter
     public string Description { get; }
 
     /// <summary>All there is to do; 0 when nobody knows.</summary>
-    public long Total { get; }
+    public long Total
+    {
+        get => Volatile.Read(ref _total);
+        set => Volatile.Write(ref _total, value);
+    }
 
     public ProgressUnit Unit { get; }
 

@@ -91,6 +91,46 @@ public sealed class TrainingRunTests : IDisposable
     }
 
     [Fact]
+    public void CheckpointThatCannotBeWrittenLeavesTheOneBefore()
+    {
+        Start(_folder.In("straight"));
+        var run = _folder.In("run");
+        var checkpoint = Path.Combine(run, "checkpoint.safetensors");
+        var failure = Assert.Throws<LociException>(() => Start(run, afterStep: step =>
+        {
+            // In place of a full disk, which a test cannot make.
+            if (step == 6)
+            {
+                File.Move(checkpoint, checkpoint + ".kept");
+                Directory.CreateDirectory(checkpoint);
+            }
+        }));
+        Assert.Contains(checkpoint, failure.Message, StringComparison.Ordinal);
+        Directory.Delete(checkpoint);
+        File.Move(checkpoint + ".kept", checkpoint);
+        Assert.True(ResumeRun(run).IsComplete);
+        AssertSame(_folder.In("straight"), run);
+    }
+
+    [Fact]
+    public void LoggedStepAllocatesNothing()
+    {
+        using var model = Model(_device);
+        long before = 0, after = 0;
+        using var stop = new Stop
+        {
+            AfterStep = step =>
+            {
+                before = step == 80 ? GC.GetAllocatedBytesForCurrentThread() : before;
+                after = step == 100 ? GC.GetAllocatedBytesForCurrentThread() : after;
+            },
+        };
+        using var run = TrainingRun.Start(_folder.In("run"), model, Bytes, Text, null, Options with { Steps = 100, SaveEvery = 0 }, null, stop);
+        stop.Run(run);
+        Assert.Equal(0, after - before);
+    }
+
+    [Fact]
     public void WithoutHeldOutDataTheLastModelIsKept()
     {
         var run = _folder.In("run");
@@ -267,10 +307,10 @@ public sealed class TrainingRunTests : IDisposable
     private static IEnumerable<MetricsRecord> Evaluations(string run) =>
         MetricsLog.Read(Path.Combine(run, "metrics.jsonl")).Where(record => record.Kind == MetricsKind.Evaluation);
 
-    private TrainingOutcome Start(string folder, int? stopAfter = null, int? stopAtEvaluationOf = null, int? dieAfter = null, bool validation = true)
+    private TrainingOutcome Start(string folder, int? stopAfter = null, int? stopAtEvaluationOf = null, int? dieAfter = null, bool validation = true, Action<long>? afterStep = null)
     {
         using var model = Model(_device);
-        using var stop = new Stop { After = stopAfter, AtEvaluationOf = stopAtEvaluationOf, DieAfter = dieAfter };
+        using var stop = new Stop { After = stopAfter, AtEvaluationOf = stopAtEvaluationOf, DieAfter = dieAfter, AfterStep = afterStep };
         using var run = TrainingRun.Start(folder, model, Bytes, Text, validation ? Validation : null, Options, null, stop);
         return stop.Run(run);
     }
@@ -334,6 +374,8 @@ public sealed class TrainingRunTests : IDisposable
 
         public int? DieAfter { get; init; }
 
+        public Action<long>? AfterStep { get; init; }
+
         public TrainingOutcome Run(TrainingRun run)
         {
             if (After == 0)
@@ -348,6 +390,7 @@ public sealed class TrainingRunTests : IDisposable
 
         public void OnStep(in TrainingStep step)
         {
+            AfterStep?.Invoke(step.Step);
             if (step.Step == After)
             {
                 _source.Cancel();
