@@ -5,7 +5,7 @@ using Loci.Numerics.Operations;
 namespace Loci.Caching;
 
 /// <summary>Reads the cached states of one layer beside its online memory (equation 5). One subclass an aggregation.</summary>
-public abstract class CacheReader
+internal abstract class CacheReader
 {
     /// <summary>The learned tensors of the router.</summary>
     public virtual IReadOnlyList<Parameter> Parameters => [];
