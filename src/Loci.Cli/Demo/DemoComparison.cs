@@ -65,17 +65,13 @@ internal sealed record DemoComparison
         var numbers = FormattableString.Invariant($"{Math.Abs(Difference):0.0000} bits per byte ({100 * Math.Abs(Difference) / BitsPerByte(Base.Held):0.0} %)");
         if (double.IsNaN(StandardError))
         {
-            return [$"The two are {numbers} apart, on too little held-out text to say which is better."];
+            return [$"They differ by {numbers}, on too little held-out text to say which is better."];
         }
 
-        var spread = FormattableString.Invariant($"±{2 * StandardError:0.0000} (two standard errors over {Base.Windows.Count} windows of held-out text)");
+        var spread = FormattableString.Invariant($"±{2 * StandardError:0.0000} over {Base.Windows.Count} held-out windows.");
         return IsNoise
-            ? [$"The two are {numbers} apart, {spread}:", "that is within the noise, so this run does not show which is better."]
-            :
-            [
-                $"The growing memory {(Difference < 0 ? "saves" : "costs")} {numbers}, {spread}.",
-                "That is one run of each; another --seed moves both, so small differences need several seeds.",
-            ];
+            ? [$"They differ by {numbers}, {spread}", "± is two standard errors, so that is within the noise: this run does not show which is better."]
+            : [$"The growing memory {(Difference < 0 ? "saves" : "costs")} {numbers}, {spread}", "± is two standard errors of the text; another --seed moves both models too, so try a few."];
     }
 
     private static double Pool(IEnumerable<PositionLoss> positions)

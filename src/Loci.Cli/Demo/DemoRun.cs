@@ -59,10 +59,18 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
 
         DemoReport.Save(plan, comparison, sample, _times, device.Description);
         Line($"");
-        Line($"Done in {ProgressMeter.Duration(Stopwatch.GetElapsedTime(begun))}. Curves, table and sample are in {plan.ReportPath}; open it in a browser.");
-        Line($"The models are in {plan.FolderOf(DemoModel.Base)} and {plan.FolderOf(DemoModel.Cached)}. Go on with:");
+        Line($"Done in {ProgressMeter.Duration(Stopwatch.GetElapsedTime(begun))}.");
+        Line($"report    {plan.ReportPath} (curves, table and sample; open it in a browser)");
+        Line($"models    {plan.FolderOf(DemoModel.Base)} and {plan.FolderOf(DemoModel.Cached)}");
+        Line($"");
+        Line($"Go on with:");
         Line($"  loci generate --model {DemoReport.Quote(plan.FolderOf(DemoModel.Cached))} --prompt \"JULIET:\"");
-        Line($"  loci train --data your-text.txt --validation-fraction 0.1 --separator blank-line --out my-model --aggregation grm --time 10m");
+        Line($"  loci train --data your-text.txt --out runs/mine --size mini --aggregation grm --time 10m");
+        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) != "loci")
+        {
+            Line($"where loci is, without installing it: dotnet run -c Release --project src/Loci.Cli --");
+        }
+
         return 0;
     }
 
