@@ -1,5 +1,5 @@
 using System.Globalization;
-using Loci.Cli.Terminal;
+using Loci.Evaluation;
 using Loci.Formats;
 using Loci.Reporting;
 
@@ -34,11 +34,12 @@ internal static class DemoReport
             .Heading("By position")
             .Paragraph(Invariant($"How well a token is predicted, by how much of the window was read before it. Segments are {plan.SegmentLength} tokens long: in the first one there is nothing to look back to, and what the cache can add comes after it."))
             .Chart(PositionChart(comparison))
+            .Chart(DifferenceChart(comparison))
             .Table(["position", "base", "grm", "difference"], PositionRows(comparison), "Held-out bits per byte")
             .Heading("Training")
             .Chart(LossChart(plan, logs))
             .Chart(EvaluationChart(logs))
-            .Table(["model", "parameters", "training time", "memory of one sequence"], CostRows(comparison, times), Invariant($"What they cost; the memory is that after {plan.Context:#,0} tokens"))
+            .Table(["model", "parameters", "training, seconds", "memory of a sequence, KiB"], CostRows(comparison, times), Invariant($"What they cost; the memory is that after {plan.Context:#,0} tokens"))
             .Heading("What grm writes")
             .Preformatted(sample, $"It goes on from “{plan.Prompt}”.")
             .Heading("Do it again")
@@ -64,8 +65,24 @@ internal static class DemoReport
     private static ChartSeries PositionSeries(string name, DemoMeasurement measurement)
     {
         var positions = measurement.Held.Positions;
-        return new ChartSeries(name, [.. positions.Select(position => (position.From + position.To + 1) / 2.0)], [.. positions.Select(position => position.BitsPerByte ?? double.NaN)]);
+        return new ChartSeries(name, [.. positions.Select(Middle)], [.. positions.Select(position => position.BitsPerByte ?? double.NaN)]);
     }
+
+    private static LineChart DifferenceChart(DemoComparison comparison)
+    {
+        var plain = comparison.Base.Held.Positions;
+        var cached = comparison.Cached.Held.Positions;
+        double[] x = [.. plain.Select(Middle)];
+        return new LineChart("What the growing memory changes, by position", "position in the window (tokens)", "bits per byte, grm less base", [
+            new ChartSeries("grm less base", x, [.. plain.Zip(cached, (a, b) => b.BitsPerByte - a.BitsPerByte ?? double.NaN)]),
+            new ChartSeries("no difference", x, new double[x.Length]),
+        ])
+        {
+            Caption = "Below the line the growing memory helps. Single points scatter more than the mean of all.",
+        };
+    }
+
+    private static double Middle(PositionLoss position) => (position.From + position.To + 1) / 2.0;
 
     private static LineChart LossChart(DemoPlan plan, List<Log> logs) => new(
         "Training loss", "step", "nats per token", [.. logs.Select(log => log.Series(MetricsKind.Step, record => record.Loss, plan.Steps / 80.0))])
@@ -89,7 +106,7 @@ internal static class DemoReport
     ];
 
     private static string[] CostRow(DemoModel model, DemoMeasurement measurement, TimeSpan time) =>
-        [model.Name, Invariant($"{measurement.Parameters:#,0}"), ProgressMeter.Duration(time), Invariant($"{measurement.MemoryBytes / 1024.0:#,0} KiB")];
+        [model.Name, Invariant($"{measurement.Parameters:#,0}"), Invariant($"{time.TotalSeconds:#,0}"), Invariant($"{measurement.MemoryBytes / 1024.0:#,0}")];
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 

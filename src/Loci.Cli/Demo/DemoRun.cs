@@ -68,7 +68,7 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         Line($"  loci train --data your-text.txt --out runs/mine --size mini --aggregation grm --time 10m");
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) != "loci")
         {
-            Line($"where loci is, without installing it: dotnet run -c Release --project src/Loci.Cli --");
+            Line($"(loci stands for: dotnet run -c Release --project src/Loci.Cli --)");
         }
 
         return 0;

@@ -64,7 +64,7 @@ public sealed partial class DemoTests : IDisposable
             Assert.Contains(text, report, StringComparison.Ordinal);
         }
 
-        Assert.Equal(3, report.Split("<ul class=\"legend\">").Length - 1); // each chart has both curves
+        Assert.Equal(4, report.Split("<ul class=\"legend\">").Length - 1); // each chart has both curves
         Assert.Contains(all.Groups[1].Value, report, StringComparison.Ordinal);
         Assert.Contains(all.Groups[2].Value, report, StringComparison.Ordinal);
     }
