@@ -28,6 +28,7 @@ internal static class CommandLine
     private static RootCommand CreateRoot()
     {
         var root = new RootCommand("Recurrent language models whose memory grows: train them on your text, measure them and let them write.");
+        root.Add(DemoCommand.Create());
         root.Add(TrainCommand.Create());
         root.Add(GenerateCommand.Create());
         var evaluate = new Command("eval", "Measures a model.");
