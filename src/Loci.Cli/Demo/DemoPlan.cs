@@ -1,3 +1,4 @@
+using Loci.Caching;
 using Loci.Models;
 using Loci.Training;
 
@@ -38,6 +39,9 @@ internal sealed record DemoPlan
 
     /// <summary>Tokens per segment of the model with a cache.</summary>
     public int SegmentLength { get; init; } = 64;
+
+    /// <summary>What the router's bias for the online segment begins with.</summary>
+    public float OnlineBias { get; init; } = 3;
 
     /// <summary>The highest learning rate.</summary>
     public double LearningRate { get; init; } = 4e-3;
@@ -94,18 +98,19 @@ internal sealed record DemoPlan
         Cache = new CacheConfiguration
         {
             Aggregation = model.IsCached ? AggregationKind.GatedResidual : AggregationKind.None,
-            // Without a cache the length means nothing; this is what loci train writes down then.
-            SegmentLength = model.IsCached ? SegmentLength : new CacheConfiguration().SegmentLength,
+            SegmentLength = SegmentLength,
+            // With these two it begins as the base model, near enough: its online memory is the base's, and the gate is all but closed to the past.
+            Start = model.IsCached ? SegmentStart.Checkpoint : null,
+            Router = new RouterConfiguration { OnlineBias = OnlineBias },
         },
     });
 
     /// <summary>The arguments of <c>loci</c> that train the same model, to the bit, in another folder.</summary>
     public IReadOnlyList<string> TrainArguments(DemoModel model, string folder) =>
     [
-        "train", "--data", TrainingPath, "--validation", ValidationPath, "--out", folder, "--tokenizer", Invariant($"bpe:{Vocabulary}"), "--dimension", Invariant($"{Size.Dimension}"), "--layers",
-        Invariant($"{Size.Layers}"), "--heads", Invariant($"{Size.Heads}"), .. model.IsCached ? ["--aggregation", "grm", "--segment-length", Invariant($"{SegmentLength}")] : (string[])[],
-        "--context", Invariant($"{Context}"), "--batch", Invariant($"{BatchRows}"), "--steps", Invariant($"{Steps}"), "--lr", Invariant($"{LearningRate}"), "--warmup",
-        Invariant($"{Warmup}"), "--eval-every", Invariant($"{EvaluateEvery}"), "--seed", Invariant($"{Seed}"),
+        "train", "--data", TrainingPath, "--validation", ValidationPath, "--out", folder, "--config", Path.Combine(FolderOf(model), "config.json"),
+        "--tokenizer", Invariant($"bpe:{Vocabulary}"), "--context", Invariant($"{Context}"), "--batch", Invariant($"{BatchRows}"), "--steps", Invariant($"{Steps}"),
+        "--lr", Invariant($"{LearningRate}"), "--warmup", Invariant($"{Warmup}"), "--eval-every", Invariant($"{EvaluateEvery}"), "--seed", Invariant($"{Seed}"),
     ];
 
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);

@@ -59,7 +59,7 @@ public sealed partial class DemoTests : IDisposable
         Assert.True(shown.Split('\n').Length < 50, shown);
 
         var report = File.ReadAllText(plan.ReportPath);
-        foreach (var text in new[] { "Training loss", "Held-out bits per byte by position", "Held-out bits per byte during training", "128 to 255", "--aggregation grm", "ROMEO:", "seed 5" })
+        foreach (var text in new[] { "Training loss", "Held-out bits per byte by position", "Held-out bits per byte during training", "128 to 255", "grm/config.json", "ROMEO:", "seed 5" })
         {
             Assert.Contains(text, report, StringComparison.Ordinal);
         }
