@@ -34,7 +34,9 @@ internal sealed unsafe class NativeMemoryBlock : IDisposable
         // An eighth of headroom, so that slowly growing requests do not reallocate each time.
         nuint capacity = checked(count + (count / 8) + 15) & ~(nuint)15;
         Free();
-        _pointer = (float*)NativeMemory.AlignedAlloc(checked(capacity * sizeof(float)), Alignment);
+        nuint bytes = checked(capacity * sizeof(float));
+        _pointer = (float*)NativeMemory.AlignedAlloc(bytes, HugePages.AlignmentOf(bytes));
+        HugePages.Advise(_pointer, bytes);
         _capacity = capacity;
         FillWithNaN();
         GC.ReRegisterForFinalize(this);

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Loci.Numerics.Buffers;
 using Loci.Numerics.Kernels;
 
 namespace Loci.Numerics;
@@ -54,7 +55,10 @@ public sealed unsafe partial class CpuDevice : Device
 
         try
         {
-            return new DeviceSpan<T>((nint)NativeMemory.AlignedAlloc(checked((nuint)(count * sizeof(T))), 64), count);
+            var bytes = checked((nuint)(count * sizeof(T)));
+            var memory = NativeMemory.AlignedAlloc(bytes, HugePages.AlignmentOf(bytes));
+            HugePages.Advise(memory, bytes);
+            return new DeviceSpan<T>((nint)memory, count);
         }
         catch (OutOfMemoryException)
         {
