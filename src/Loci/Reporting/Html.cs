@@ -39,6 +39,7 @@ internal static class Html
         .g{stroke:var(--rule);fill:none}.a{stroke:var(--soft);fill:none}
         .l,.f{fill:none;stroke:var(--c);stroke-width:1.9;stroke-linejoin:round;stroke-linecap:round}
         .f{opacity:.25;stroke-width:1}.d .l{stroke-dasharray:6 4}
+        .b{fill:var(--c)}.w{stroke:var(--ink);fill:none;stroke-width:1.3}
         .m circle{fill:var(--c)}.h circle{fill:var(--c);opacity:0}.h circle:hover{opacity:1}
         .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}.s5{--c:var(--c5)}
         .scroll{overflow-x:auto;margin:1.4em 0}
