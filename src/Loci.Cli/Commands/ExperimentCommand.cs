@@ -228,7 +228,7 @@ internal sealed class ExperimentCommand
                 _finished++;
                 Add(run, _runner!.TokensOf(run) - _tokens.GetValueOrDefault(run)); // what a diverged one has left out
                 var value = result.Validation.TryGetValue(_metric!.Name, out var number)
-                    ? FormattableString.Invariant($"{_metric.Title} {(number * (_metric.IsPercentage ? 100 : 1)).ToString("F" + _metric.Decimals, System.Globalization.CultureInfo.InvariantCulture)} (validation)")
+                    ? $"{_metric.Title} {_metric.Format(number)} {_metric.Unit}".TrimEnd() + " (validation)"
                     : "";
                 var outcome = string.Join(", ", new[] { result.Status == ExperimentRunStatus.Diverged ? FormattableString.Invariant($"diverged after step {result.Steps:#,0}") : "", value }.Where(text => text.Length > 0));
                 _display?.WriteLine(FormattableString.Invariant($"{_finished} of {_count}: {run.Title}: {outcome}, {ProgressMeter.Duration(TimeSpan.FromSeconds(result.TrainingSeconds))}"));

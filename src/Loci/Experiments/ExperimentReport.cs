@@ -102,13 +102,13 @@ public static class ExperimentReport
             report.Paragraph(sentence);
         }
 
-        return report.Table(["run", "status", "steps", "skipped", .. results.Metrics.Select(metric => metric.Title), "tokens/s"], [.. results.Runs.Select(run => RunRow(results, run))], "All finished runs");
+        return report.Table(["run", "status", "steps", "skipped", .. results.Metrics.Select(metric => metric.Heading), "tokens/s"], [.. results.Runs.Select(run => RunRow(results, run))], "All finished runs");
     }
 
     private static (List<string> Headers, List<IReadOnlyList<string>> Rows) Table(Experiment experiment, ExperimentResults results)
     {
         List<ExperimentMetric> metrics = [.. results.Metrics.Where(metric => results.Runs.Any(run => run.Reported.ContainsKey(metric.Name)))];
-        List<string> headers = ["model", .. metrics.Select(metric => metric.Title), "parameters", "learning rate", "seeds", "tokens", "tokens/s"];
+        List<string> headers = ["model", .. metrics.Select(metric => metric.Heading), "parameters", "learning rate", "seeds", "tokens", "tokens/s"];
         List<IReadOnlyList<string>> rows = [];
         foreach (var arm in results.Arms)
         {
@@ -168,12 +168,12 @@ public static class ExperimentReport
 
     private static BarChart Bars(ExperimentResults results, ExperimentMetric metric) => new(
         $"{Capital(metric.Title)} ({(results.HasTest ? "test" : "validation")})",
-        metric.Title,
+        metric.Heading,
         [.. results.Arms.Select(arm => arm.Chosen?.Reported.GetValueOrDefault(metric.Name) is { } value
-            ? new ChartBar(arm.Label, value.Mean * Scale(metric), value.StandardError * Scale(metric), Text(metric, value))
+            ? new ChartBar(arm.Label, value.Mean * metric.Scale, value.StandardError * metric.Scale, Text(metric, value))
             : new ChartBar(arm.Label, double.NaN, null, arm.Chosen is { Diverged: > 0 } ? "diverged" : "no result"))])
     {
-        FromZero = metric.IsPercentage,
+        FromZero = metric.Unit == "%",
         Caption = (metric.HigherIsBetter ? "More is better." : "Less is better.") + (results.Runs.Select(run => run.Seed).Distinct().Count() > 1 ? " Whiskers are one standard error to each side." : ""),
     };
 
@@ -188,6 +188,7 @@ public static class ExperimentReport
         report.Heading("Taken apart");
         foreach (var breakdown in first.Breakdowns)
         {
+            var metric = results.Metrics.FirstOrDefault(metric => metric.Title == breakdown.Unit);
             List<ChartSeries> series = [];
             foreach (var arm in results.Arms)
             {
@@ -200,11 +201,11 @@ public static class ExperimentReport
                     .ToList();
                 if (points.Count > 0)
                 {
-                    series.Add(new ChartSeries(arm.Label, [.. points.Select(point => point.Middle + (breakdown.Points[0].From == 0 ? 1 : 0))], [.. points.Select(point => point.Value)]));
+                    series.Add(new ChartSeries(arm.Label, [.. points.Select(point => point.Middle + (breakdown.Points[0].From == 0 ? 1 : 0))], [.. points.Select(point => point.Value * (metric?.Scale ?? 1))]));
                 }
             }
 
-            report.Chart(new LineChart(breakdown.Title, breakdown.Axis, breakdown.Unit, series) { LogarithmicX = true, Caption = "Means over the seeds; every point is the middle of a range." });
+            report.Chart(new LineChart(breakdown.Title, breakdown.Axis, metric?.Heading ?? breakdown.Unit, series) { LogarithmicX = true, Caption = "Means over the seeds; every point is the middle of a range." });
         }
     }
 
@@ -213,10 +214,10 @@ public static class ExperimentReport
         report.Heading("Learning curves");
         foreach (var metric in results.Metrics)
         {
-            List<ChartSeries> series = [.. results.Arms.Select(arm => Curve(results, arm, run => run.ValidationCurve, metric.Name, Scale(metric))).OfType<ChartSeries>()];
+            List<ChartSeries> series = [.. results.Arms.Select(arm => Curve(results, arm, run => run.ValidationCurve, metric.Name, metric.Scale)).OfType<ChartSeries>()];
             if (series.Count > 0)
             {
-                report.Chart(new LineChart($"{Capital(metric.Title)} during training (validation)", "tokens", metric.Title, series) { Caption = "Means over the seeds, each model with its chosen learning rate." });
+                report.Chart(new LineChart($"{Capital(metric.Title)} during training (validation)", "tokens", metric.Heading, series) { Caption = "Means over the seeds, each model with its chosen learning rate." });
             }
         }
 
@@ -252,7 +253,7 @@ public static class ExperimentReport
             List<ExperimentRateSummary> known = [.. arm.Rates.Where(rate => rate.Validation.ContainsKey(metric.Name)).OrderBy(rate => rate.LearningRate)];
             if (known.Count > 0)
             {
-                series.Add(new ChartSeries(arm.Label, [.. known.Select(rate => rate.LearningRate)], [.. known.Select(rate => rate.Validation[metric.Name].Mean * Scale(metric))]));
+                series.Add(new ChartSeries(arm.Label, [.. known.Select(rate => rate.LearningRate)], [.. known.Select(rate => rate.Validation[metric.Name].Mean * metric.Scale)]));
             }
 
             rows.AddRange(arm.Rates.Select(rate => (string[])[
@@ -265,8 +266,8 @@ public static class ExperimentReport
         }
 
         report.Heading("Learning rates")
-            .Chart(new LineChart($"{Capital(metric.Title)} by learning rate (validation)", "learning rate", metric.Title, series) { LogarithmicX = true })
-            .Table(["model", "learning rate", metric.Title + " (validation)", "finished", "diverged"], rows);
+            .Chart(new LineChart($"{Capital(metric.Title)} by learning rate (validation)", "learning rate", metric.Heading, series) { LogarithmicX = true })
+            .Table(["model", "learning rate", metric.Heading + " (validation)", "finished", "diverged"], rows);
     }
 
     private static IEnumerable<string> Method(Experiment experiment)
@@ -299,16 +300,12 @@ public static class ExperimentReport
         run.Status == ExperimentRunStatus.Complete ? "complete" : "diverged",
         Invariant($"{run.Steps:#,0}"),
         Invariant($"{run.SkippedSteps:#,0}"),
-        .. results.Metrics.Select(metric => run.Reported.TryGetValue(metric.Name, out var value) ? Number(metric, value) : "—"),
+        .. results.Metrics.Select(metric => run.Reported.TryGetValue(metric.Name, out var value) ? metric.Format(value) : "—"),
         Invariant($"{run.TokensPerSecond:#,0}"),
     ];
 
     private static string Text(ExperimentMetric metric, ExperimentStatistic value) =>
-        Number(metric, value.Mean) + (value.StandardError is { } error ? " ± " + Number(metric, error) : "");
-
-    private static string Number(ExperimentMetric metric, double value) => (value * Scale(metric)).ToString("F" + metric.Decimals.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
-
-    private static double Scale(ExperimentMetric metric) => metric.IsPercentage ? 100 : 1;
+        metric.Format(value.Mean) + (value.StandardError is { } error ? " ± " + metric.Format(error) : "");
 
     private static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 

@@ -224,8 +224,9 @@ public sealed class ExperimentRunner
         var diverged = false;
         try
         {
-            while (Evaluate(trainer, progress, cancellationToken) && !trainer.IsComplete && !diverged)
+            while (!trainer.IsComplete && !diverged)
             {
+                EvaluateIfDue(trainer, progress, cancellationToken);
                 cancellationToken.ThrowIfCancellationRequested();
                 var step = TakeStep(trainer, progress);
                 diverged = trainer.SkippedInRow > trainer.Options.MaximumSkippedSteps;
@@ -237,6 +238,7 @@ public sealed class ExperimentRunner
                 }
             }
 
+            EvaluateIfDue(trainer, progress, cancellationToken);
             var result = Measure(run, trainer, progress, diverged, cancellationToken);
             result.Save(folder);
             File.Delete(CheckpointOf(run));
@@ -271,8 +273,8 @@ public sealed class ExperimentRunner
         return step;
     }
 
-    /// <summary>Adds a point to the learning curve where one is due. Always true.</summary>
-    private bool Evaluate(Trainer trainer, ExperimentProgress progress, CancellationToken cancellationToken)
+    /// <summary>Adds a point to the learning curve where one is due and has not been added.</summary>
+    private void EvaluateIfDue(Trainer trainer, ExperimentProgress progress, CancellationToken cancellationToken)
     {
         var isDue = trainer.Step > 0 && (trainer.Step % trainer.Options.EvaluateEvery == 0 || trainer.IsComplete);
         if (isDue && progress.EvaluatedStep != trainer.Step)
@@ -281,8 +283,6 @@ public sealed class ExperimentRunner
             progress.ValidationCurve.Add(new ExperimentCurvePoint(trainer.Step, trainer.Step * StepTokens(trainer), Finite(measured.Values)));
             progress.EvaluatedStep = trainer.Step;
         }
-
-        return true;
     }
 
     private ExperimentRunResult Measure(ExperimentRun run, Trainer trainer, ExperimentProgress progress, bool diverged, CancellationToken cancellationToken)

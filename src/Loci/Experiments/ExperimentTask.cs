@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using Loci.Data;
 using Loci.Models;
 
@@ -7,10 +9,23 @@ namespace Loci.Experiments;
 /// <summary>What an experiment measures.</summary>
 /// <param name="Name">Its name in results, such as <c>bits_per_byte</c>.</param>
 /// <param name="Title">What people call it.</param>
+/// <param name="Unit">The unit in which tables show it; empty for none. A part of 1 is shown in <c>%</c>.</param>
 /// <param name="HigherIsBetter">Whether more is better.</param>
 /// <param name="Decimals">Digits after the point in tables.</param>
-/// <param name="IsPercentage">Whether tables show it times 100.</param>
-public sealed record ExperimentMetric(string Name, string Title, bool HigherIsBetter, int Decimals, bool IsPercentage = false);
+public sealed record ExperimentMetric(string Name, string Title, string Unit, bool HigherIsBetter, int Decimals)
+{
+    /// <summary>Title and unit.</summary>
+    [JsonIgnore]
+    public string Heading => Unit.Length > 0 ? $"{Title}, {Unit}" : Title;
+
+    /// <summary>What a value is multiplied by to be shown in the unit.</summary>
+    [JsonIgnore]
+    public double Scale => Unit == "%" ? 100 : 1;
+
+    /// <summary>A value as tables show it, in the unit.</summary>
+    /// <param name="value">The value.</param>
+    public string Format(double value) => (value * Scale).ToString("F" + Decimals.ToString(CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
+}
 
 /// <summary>What a task is measured on.</summary>
 public enum ExperimentSet

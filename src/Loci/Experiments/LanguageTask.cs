@@ -92,7 +92,7 @@ public sealed record LanguageTask : ExperimentTask
 
         public IReadOnlyList<ExperimentMetric> Metrics { get; } =
         [
-            new("loss", "loss per token, nats", false, 4), new("bits_per_byte", "bits per byte", false, 4), new("word_perplexity", "word perplexity", false, 2),
+            new("loss", "loss", "nats per token", false, 4), new("bits_per_byte", "bits per byte", "", false, 4), new("word_perplexity", "word perplexity", "", false, 2),
         ];
 
         public bool HasTest => test is not null;

@@ -79,7 +79,7 @@ public sealed record RecallTask : ExperimentTask
 
         public string Fingerprint => "generated";
 
-        public IReadOnlyList<ExperimentMetric> Metrics { get; } = [new("accuracy", "accuracy, %", true, 2, true), new("loss", "loss per query, nats", false, 4)];
+        public IReadOnlyList<ExperimentMetric> Metrics { get; } = [new("accuracy", "accuracy", "%", true, 2), new("loss", "loss", "nats per query", false, 4)];
 
         public bool HasTest => true;
 

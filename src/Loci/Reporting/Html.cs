@@ -48,7 +48,7 @@ internal static class Html
         th,td{padding:7px 14px 7px 0;text-align:left;border-bottom:1px solid var(--rule);vertical-align:top}
         th{font-weight:600;border-bottom-color:var(--soft)}
         th:last-child,td:last-child{padding-right:0}
-        .r{text-align:right;white-space:nowrap}
+        .r{text-align:right;white-space:nowrap}th.r{white-space:normal}
         pre{background:var(--tint);border-radius:8px;padding:14px 16px;margin:.4em 0;font:.86rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4}
         footer{color:var(--soft);font-size:.84rem;margin-top:3em;padding-top:1em;border-top:1px solid var(--rule)}
 

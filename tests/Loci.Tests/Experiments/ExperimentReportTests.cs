@@ -61,7 +61,7 @@ public sealed class ExperimentReportTests
     {
         var text = ExperimentReport.ToMarkdown(Experiment, Results());
         var lines = text.Split('\n');
-        Assert.Equal("| model | accuracy, % | loss per query, nats | parameters | learning rate | seeds | tokens | tokens/s |", lines[0]);
+        Assert.Equal("| model | accuracy, % | loss, nats per query | parameters | learning rate | seeds | tokens | tokens/s |", lines[0]);
         Assert.Equal("| base | 50.00 ± 5.77 | 1.0000 ± 0.0000 | 1,000 | 0.002 | 3 | 12,000 | 200 |", lines[2]);
         Assert.Equal("| grm \\| x | 30.00 ± 0.00 | 1.0000 ± 0.0000 | 1,100 | 0.001 | 3 | 12,000 | 200 |", lines[3]);
         Assert.Equal("| none | — | — | — | — | — | — | — |", lines[4]);
@@ -81,8 +81,8 @@ public sealed class ExperimentReportTests
         var charts = body.Descendants("h3").Select(heading => heading.Value).ToList();
         Assert.Equal(
             [
-                "Accuracy, % (test)", "Loss per query, nats (test)", "Accuracy by distance", "Accuracy, % during training (validation)", "Loss per query, nats during training (validation)",
-                "Training loss", "Accuracy, % by learning rate (validation)",
+                "Accuracy (test)", "Loss (test)", "Accuracy by distance", "Accuracy during training (validation)", "Loss during training (validation)",
+                "Training loss", "Accuracy by learning rate (validation)",
             ],
             charts);
         Assert.Contains("base", body.Descendants("svg").First().Value, StringComparison.Ordinal);
