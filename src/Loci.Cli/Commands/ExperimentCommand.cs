@@ -55,11 +55,16 @@ internal sealed class ExperimentCommand
         var folder = result.GetValue(_out) ?? Path.Combine("runs", FolderName(experiment.Name));
         var parallel = result.GetValue(_parallel) ?? Environment.ProcessorCount;
         using Interruption preparation = new(message: "Stopping… (nothing has been trained yet)");
-        var task = Prepare(experiment.Task, data, path, folder, preparation.Token);
+        var (task, tokenizer) = Prepare(experiment.Task, data, path, preparation.Token);
         Observer observer = new();
         ExperimentRunner runner = new(experiment, task, folder, parallel, observer);
         List<ExperimentRun> runs = [.. experiment.Runs];
         var finished = runner.Finished();
+        if (tokenizer is not null)
+        {
+            SaveTokenizer(folder, tokenizer); // not before it is known to be that of the runs there
+        }
+
         WriteHeader(experiment, runner, task, folder, Math.Min(parallel, runs.Count), finished.Count);
         preparation.Dispose();
 
@@ -110,23 +115,23 @@ internal sealed class ExperimentCommand
         return data;
     }
 
-    private static IPreparedTask Prepare(ExperimentTask task, Dictionary<string, string> data, string file, string folder, CancellationToken cancellationToken)
+    private static (IPreparedTask Task, Tokenizer? Tokenizer) Prepare(ExperimentTask task, Dictionary<string, string> data, string file, CancellationToken cancellationToken)
     {
         switch (task)
         {
             case RecallTask recall:
-                return data.Count == 0 ? recall.Prepare() : throw new UsageException("A recall task makes its own examples, so --data does not apply to it; leave it out.");
+                return data.Count == 0 ? (recall.Prepare(), null) : throw new UsageException("A recall task makes its own examples, so --data does not apply to it; leave it out.");
             case LanguageTask language:
                 var training = Open("training", language.Training) ?? throw Missing("training");
                 var validation = Open("validation", language.Validation) ?? throw Missing("validation");
                 var test = Open("test", language.Test);
                 var tokenizer = MakeTokenizer(language, data.GetValueOrDefault("tokenizer"), training, file, cancellationToken);
-                SaveTokenizer(folder, tokenizer);
-                return language.Prepare(
+                var prepared = language.Prepare(
                     tokenizer,
                     Options.Encode(training, tokenizer, "reading training text", cancellationToken),
                     Options.Encode(validation, tokenizer, "reading validation text", cancellationToken),
                     test is null ? null : Options.Encode(test, tokenizer, "reading test text", cancellationToken));
+                return (prepared, tokenizer);
 
                 Corpus? Open(string key, string? path) =>
                     data.TryGetValue(key, out var given) ? Corpus.Open(given, language.Separator) : path is null ? null : Corpus.Open(Beside(file, path), language.Separator);

@@ -152,6 +152,16 @@ public static class ExperimentReport
                 : Invariant($"The largest model has {100.0 * (most - least) / least:0.0} % more parameters than the smallest.");
         }
 
+        foreach (var arm in results.Arms.Skip(1))
+        {
+            if (Difference(results, results.Arms[0], arm) is { StandardError: { } error } difference)
+            {
+                var metric = results.Metrics[0];
+                var sign = difference.Mean > 0 ? "+" : "";
+                yield return $"{arm.Label} less {results.Arms[0].Label}: {metric.Title} {sign}{metric.Format(difference.Mean)} ± {metric.Format(error)}{(metric.Unit == "%" ? " percentage points" : "")}, seed by seed.";
+            }
+        }
+
         foreach (var arm in results.Arms)
         {
             foreach (var rate in arm.Rates.Where(rate => rate.Diverged > 0))
@@ -164,6 +174,17 @@ public static class ExperimentReport
                 yield return Invariant($"{arm.Label}: the best learning rate, {chosen:R}, is at the end of those tried, so that one beyond might be better.");
             }
         }
+    }
+
+    /// <summary>How much an arm is above another in what decides, over the seeds that both have finished; runs of one seed share what chance decides.</summary>
+    private static ExperimentStatistic? Difference(ExperimentResults results, ExperimentArmSummary first, ExperimentArmSummary arm)
+    {
+        var name = results.Metrics[0].Name;
+        return ExperimentStatistic.Of(
+            from one in results.ChosenRuns(first)
+            join other in results.ChosenRuns(arm) on one.Seed equals other.Seed
+            where one.Reported.ContainsKey(name) && other.Reported.ContainsKey(name)
+            select other.Reported[name] - one.Reported[name]);
     }
 
     private static BarChart Bars(ExperimentResults results, ExperimentMetric metric) => new(

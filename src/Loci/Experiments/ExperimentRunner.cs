@@ -221,7 +221,7 @@ public sealed class ExperimentRunner
 
         _observer?.OnStarted(run, trainer.Step * StepTokens(trainer));
         var saved = _clock.GetTimestamp();
-        var diverged = false;
+        var diverged = HasDiverged(trainer);
         try
         {
             while (!trainer.IsComplete && !diverged)
@@ -229,7 +229,7 @@ public sealed class ExperimentRunner
                 EvaluateIfDue(trainer, progress, cancellationToken);
                 cancellationToken.ThrowIfCancellationRequested();
                 var step = TakeStep(trainer, progress);
-                diverged = trainer.SkippedInRow > trainer.Options.MaximumSkippedSteps;
+                diverged = HasDiverged(trainer);
                 _observer?.OnStep(run, StepTokens(trainer), step.Loss);
                 if (_clock.GetElapsedTime(saved) > SaveInterval)
                 {
@@ -250,6 +250,8 @@ public sealed class ExperimentRunner
             return null;
         }
     }
+
+    private static bool HasDiverged(Trainer trainer) => trainer.SkippedInRow > trainer.Options.MaximumSkippedSteps;
 
     private static long StepTokens(Trainer trainer) => (long)trainer.Options.Context * trainer.Options.BatchRows * trainer.Options.Accumulation;
 

@@ -66,6 +66,7 @@ public sealed class ExperimentReportTests
         Assert.Equal("| grm \\| x | 30.00 ± 0.00 | 1.0000 ± 0.0000 | 1,100 | 0.001 | 3 | 12,000 | 200 |", lines[3]);
         Assert.Equal("| none | — | — | — | — | — | — | — |", lines[4]);
         Assert.Contains("Not finished: 15 of 27 runs", text, StringComparison.Ordinal);
+        Assert.Contains("grm | x less base: accuracy -20.00 ± 5.77 percentage points, seed by seed.", text, StringComparison.Ordinal);
         Assert.Contains("10.0 % more parameters", text, StringComparison.Ordinal);
         Assert.Contains("1 of 3 runs diverged at the learning rate 0.002", text, StringComparison.Ordinal);
         Assert.Contains("grm | x: the best learning rate, 0.001, is at the end of those tried", text, StringComparison.Ordinal);

@@ -81,7 +81,7 @@ public sealed class ExperimentRunnerTests : IDisposable
         using (CancellationTokenSource stop = new())
         {
             Observer observer = new() { StopAfter = (steps, stop) };
-            Assert.Equal(0, Run(Text, "stopped", observer, parallel: 1, stop.Token).Count);
+            Assert.Empty(Run(Text, "stopped", observer, parallel: 1, stop.Token));
         }
 
         Assert.Single(Directory.GetFiles(_folder.In("stopped"), "checkpoint.safetensors", SearchOption.AllDirectories));
