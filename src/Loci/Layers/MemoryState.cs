@@ -19,22 +19,17 @@ internal sealed class MemoryState : MixerState
     private readonly int _width;
     private readonly int _taps;
     private readonly bool _isRouted;
-    private readonly bool _isResidual;
+    private readonly bool _sumsStates;   // Residual over matrices: their sum is read once
+    private readonly bool _isSoup;       // over deep memories: read beside the weights of every token
     private readonly bool _mergesStates;
-    private readonly DeviceSpan<float> _online;       // [H, d, d]
-    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual only, [H, d, d]
-    private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
+    private readonly RecurrentMemory _memory;
+    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual over matrices only, [state]
     private readonly DeviceSpan<float> _keySum;       // of the online segment, [D]
-    private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
-    private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
-    private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
     private readonly DeviceSpan<float> _convolution;  // last inputs of the convolution, [width - 1, 3D]
-    private readonly GrowingMemory _states;           // [slots, H, d, d]
+    private readonly GrowingMemory _states;           // [slots, state]
     private readonly GrowingMemory _pooledKeys;       // p, [slots, D]
     private readonly GrowingMemory _keySums;          // [slots, D]
-    private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
     private readonly List<int> _lengths = [];         // tokens per slot
-    private readonly float[] _hostTail;
     private readonly MemoryPlan _plan;
     private readonly SequenceLayout _layout = new(1, 1);
     private int _onlineLength;
@@ -50,29 +45,23 @@ internal sealed class MemoryState : MixerState
         _width = _dimension / _heads;
         _taps = configuration.ConvolutionWidth;
         _isRouted = mixer.Reader.IsRouted;
-        _isResidual = mixer.Reader is ResidualMemory;
         _mergesStates = mixer.Segmentation.Kind == SegmentKind.Logarithmic;
-        var square = (long)_heads * _width * _width;
-        _online = Zeros(square);
-        _sum = _isResidual ? Zeros(square) : default;
-        _previous = Zeros(2L * _dimension);
+        _memory = mixer.Memory.CreateRecurrent(mixer.Segmentation);
+        _sumsStates = mixer.Reader is ResidualMemory && _memory.Network is null;
+        _isSoup = mixer.Reader is MemorySoup && _memory.Network is not null;
+        _sum = _sumsStates ? Zeros(_memory.StateLength) : default;
         _keySum = Zeros(_dimension);
-        _tail = Zeros(2L * _heads);
-        _boundary = Zeros(2L * _dimension);
-        _scaledKey = Zeros(_width);
         _convolution = Zeros((_taps - 1) * 3L * _dimension);
-        _states = new GrowingMemory(device, square);
+        _states = new GrowingMemory(device, _memory.StateLength);
         _pooledKeys = new GrowingMemory(device, _dimension);
         _keySums = new GrowingMemory(device, _dimension);
-        _tails = new GrowingMemory(device, (2L * _heads) + (2L * _dimension));
-        _hostTail = new float[2 * _heads];
         _plan = new MemoryPlan(device);
     }
 
     public override int CachedStates => _states.Count;
 
-    public override long Bytes => sizeof(float) * (_online.Length + _sum.Length + _previous.Length + _keySum.Length + _convolution.Length
-        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length + _tails.Data.Length : 0));
+    public override long Bytes => _memory.Bytes + (sizeof(float) * (_sum.Length + _keySum.Length + _convolution.Length
+        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length : 0)));
 
     /// <summary>The convolution of the next rows, with the last rows before them in front.</summary>
     public (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, MemoryMixer mixer)
@@ -96,15 +85,16 @@ internal sealed class MemoryState : MixerState
     }
 
     /// <summary>Writes the next rows, reads them, and caches the states of the segments that end among them.</summary>
-    public Tensor Advance(Tape tape, Tensor q, Tensor k, Tensor v, Tensor u, GateValues gates)
+    public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u)
     {
+        _memory.Begin(tape, x, q, k, v);
         var online = tape.NewTensor(q.Shape);                // o
         var segmentation = _mixer.Segmentation;
         var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
         for (var row = 0; row < q.Rows;)
         {
-            var rows = Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
-            Write(tape, q, k, v, gates, online, row, rows);
+            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
+            _memory.Write(tape, row, rows, _isSoup ? null : online);
             if (!segmentation.IsNone)
             {
                 Read(tape, q, k, u, online, y, row, rows);
@@ -119,8 +109,6 @@ internal sealed class MemoryState : MixerState
 
             row += rows;
             _onlineLength += rows;
-            _device.Copy(tape.Rows(k, row - 1, 1).Data, _previous.Slice(0, _dimension));
-            _device.Copy(tape.Rows(v, row - 1, 1).Data, _previous.Slice(_dimension));
             if (!segmentation.IsNone && _onlineLength == segmentation.Length)
             {
                 EndSegment(segmentation);
@@ -132,46 +120,24 @@ internal sealed class MemoryState : MixerState
 
     protected override void Dispose(bool disposing)
     {
-        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_online, _sum, _previous, _keySum, _tail, _boundary, _scaledKey, _convolution])
+        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_sum, _keySum, _convolution])
         {
             _device.Free(span);
         }
 
-        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums, _tails])
+        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums])
         {
             memory.Dispose();
         }
 
+        _memory.Dispose();
         _plan.Dispose();
-    }
-
-    private void Write(Tape tape, Tensor q, Tensor k, Tensor v, GateValues gates, Tensor online, int row, int rows)
-    {
-        var isIndependent = _mixer.Segmentation.Start == SegmentStart.Independent;
-        _device.MatrixStream(new StreamArguments
-        {
-            Rows = rows,
-            Heads = _heads,
-            Width = _width,
-            Queries = tape.Rows(q, row, rows).Data,
-            Keys = tape.Rows(k, row, rows).Data,
-            Values = tape.Rows(v, row, rows).Data,
-            LogDecay = Part(tape, gates.LogDecay, row, rows),
-            PreviousGate = Part(tape, gates.PreviousGate, row, rows),
-            WriteGate = Part(tape, gates.WriteGate, row, rows),
-            Previous = _previous,
-            IsFirstOfSegment = _onlineLength == 0,
-            WindowReachesBack = !isIndependent || _onlineLength > 0,
-            State = _online,
-            Tail = _tail,
-            Output = tape.Rows(online, row, rows).Data,
-        });
     }
 
     private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows)
     {
         // Residual reads the running sum of the states as if it were the only one.
-        var slots = _isResidual ? Math.Min(1, _states.Count) : _states.Count;
+        var slots = _sumsStates ? Math.Min(1, _states.Count) : _states.Count;
         if (_plannedRows != rows || _plannedSlots != slots)
         {
             PlanRead(rows, slots);
@@ -184,8 +150,10 @@ internal sealed class MemoryState : MixerState
             Width = _width,
             Online = tape.Rows(online, row, rows).Data,
             Queries = tape.Rows(q, row, rows).Data,
-            States = _isResidual ? _sum : _states.Data,
+            States = _sumsStates ? _sum : _states.Data,
             Output = tape.Rows(y, row, rows).Data,
+            Network = _memory.Network,
+            Gain = _memory.Gain?.Data ?? default,
         };
         if (_mixer.Reader is RoutedReader { Router: var router })
         {
@@ -202,12 +170,19 @@ internal sealed class MemoryState : MixerState
             arguments.InitialKeys = _keySum;
             arguments.InitialCount = _onlineLength;
         }
-        else
+        else if (_sumsStates)
         {
             arguments.Sums = tape.Allocate((long)_heads * _width * _width);
         }
 
-        _device.CachedRead(arguments);
+        if (_isSoup)
+        {
+            _device.DeepSoup(new DeepArguments { Plan = _plan, Options = _memory.Network!, OnlineWeights = _memory.State, KeptEvery = 1 }, arguments);
+        }
+        else
+        {
+            _device.CachedRead(arguments);
+        }
     }
 
     private void PlanRead(int rows, int slots)
@@ -229,7 +204,8 @@ internal sealed class MemoryState : MixerState
 
     private void EndSegment(Segmentation segmentation)
     {
-        _states.Append(_online, 1);
+        _states.Append(_memory.State, 1);
+        _memory.SegmentCached();
         if (_isRouted)
         {
             _keySums.Append(_keySum, 1);
@@ -239,10 +215,6 @@ internal sealed class MemoryState : MixerState
         _lengths.Add(_onlineLength);
         if (_mergesStates)
         {
-            _tails.Extend(1);
-            var tail = _tails[_tails.Count - 1];
-            _device.Copy(_tail, tail.Slice(0, _tail.Length));
-            _device.Copy(_boundary, tail.Slice(_tail.Length, _boundary.Length));
             while (_lengths.Count > 1 && _lengths[^1] == _lengths[^2])
             {
                 Merge(segmentation.Start == SegmentStart.Independent);
@@ -256,18 +228,13 @@ internal sealed class MemoryState : MixerState
             _device.AddScaled(_keySums[last], ((RoutedReader)_mixer.Reader).Router.KeyScale(_lengths[last]), _pooledKeys[last]);
         }
 
-        if (_isResidual)
+        if (_sumsStates)
         {
             SumStates();
         }
 
-        if (segmentation.Start == SegmentStart.Independent)
-        {
-            _device.Clear(_online);
-        }
-
+        _memory.EndSegment();
         _device.Clear(_keySum);
-        _device.Copy(_previous, _boundary);
         _onlineLength = 0;
     }
 
@@ -275,44 +242,13 @@ internal sealed class MemoryState : MixerState
     private void Merge(bool isIndependent)
     {
         int right = _lengths.Count - 1, left = right - 1;
-        var square = (long)_width * _width;
-        if (!isIndependent)
+        if (isIndependent)
         {
-            _device.Copy(_states[right], _states[left]);
+            _memory.Merge(_states[left], _states[right]);
         }
         else
         {
-            var tail = _tails[right];
-            _device.CopyToHost(tail.Slice(0, 2L * _heads), _hostTail);
-            for (var head = 0; head < _heads; head++)
-            {
-                // left = decay(right) left + boundary + right
-                DeviceSpan<float> mine = _states[left].Slice(head * square, square), other = _states[right].Slice(head * square, square);
-                var decay = MathF.Exp(_hostTail[head]);
-                _device.AddScaled(mine, decay, other);
-                var coefficient = _hostTail[_heads + head];
-                if (coefficient != 0)
-                {
-                    var key = tail.Slice((2L * _heads) + (head * _width), _width);
-                    var value = tail.Slice((2L * _heads) + _dimension + (head * _width), _width);
-                    _device.Clear(_scaledKey);
-                    _device.AddScaled(key, coefficient, _scaledKey);
-                    _device.MatrixMultiply(false, false, _width, _width, 1, _scaledKey, 1, value, _width, other, _width, true);
-                }
-
-                _device.Copy(other, mine);
-            }
-
-            // The merged segment decays by both and keeps the boundary of the left one.
-            Span<float> leftTail = stackalloc float[2 * _heads];
-            _device.CopyToHost(_tails[left].Slice(0, 2L * _heads), leftTail);
-            for (var head = 0; head < _heads; head++)
-            {
-                leftTail[_heads + head] *= MathF.Exp(_hostTail[head]);
-                leftTail[head] += _hostTail[head];
-            }
-
-            _device.CopyFromHost<float>(leftTail, _tails[left]);
+            _device.Copy(_states[right], _states[left]);
         }
 
         if (_isRouted)
@@ -323,7 +259,6 @@ internal sealed class MemoryState : MixerState
         }
 
         _states.RemoveLast();
-        _tails.RemoveLast();
         _lengths[left] += _lengths[right];
         _lengths.RemoveAt(right);
         _plannedSlots = -1;
@@ -356,6 +291,4 @@ internal sealed class MemoryState : MixerState
         _device.Clear(span);
         return span;
     }
-
-    private static DeviceSpan<float> Part(Tape tape, Tensor? gate, int row, int rows) => gate is null ? default : tape.Rows(gate, row, rows).Data;
 }

@@ -9,6 +9,8 @@ public static class MemoryRules
         new LinearAttention(),
         new GatedLinearAttention(),
         new SlidingWindowLinearAttention(),
+        new DeepLinearAttention(),
+        new Titans(),
     ];
 
     /// <summary>Finds a rule by its name.</summary>

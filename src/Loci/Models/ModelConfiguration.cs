@@ -81,6 +81,9 @@ public sealed record CacheConfiguration
     /// <summary>Past segments that sparse selective caching reads per token.</summary>
     public int TopK { get; init; } = 4;
 
+    /// <summary>Whether cached states are constants to the backward pass; by default gradients reach whatever wrote them.</summary>
+    public bool DetachStates { get; init; }
+
     /// <summary>The router of the gated aggregations.</summary>
     public RouterConfiguration Router { get; init; } = new();
 }
@@ -94,7 +97,10 @@ public sealed record MixerConfiguration
     /// <summary>The cache; ignored by attention.</summary>
     public CacheConfiguration Cache { get; init; } = new();
 
-    /// <summary>Tokens that the chunked form writes at once.</summary>
+    /// <summary>The network of a deep memory; other memories ignore it.</summary>
+    public DeepMemoryConfiguration Deep { get; init; } = new();
+
+    /// <summary>Tokens that the chunked form writes at once. To deep memories it is part of the model: all inner gradients of a chunk are taken at the weights that it starts with.</summary>
     public int ChunkLength { get; init; } = 64;
 
     /// <summary>Whether this is softmax attention.</summary>
@@ -142,6 +148,10 @@ public sealed record ModelConfiguration
     [JsonIgnore]
     public int HiddenWidth => FeedForward > 0 ? FeedForward : ((8 * Dimension / 3) + 63) / 64 * 64;
 
+    /// <summary>d, the width of a head.</summary>
+    [JsonIgnore]
+    public int HeadWidth => Dimension / Heads;
+
     /// <summary>Checks that the numbers fit together.</summary>
     /// <returns>This configuration.</returns>
     /// <exception cref="LociException">They do not; the message says what to change.</exception>
@@ -166,6 +176,9 @@ public sealed record ModelConfiguration
             }
 
             _ = MemoryRules.Find(mixer.Memory);
+            Require(mixer.Deep is not null, "A mixer's deep memory is null: give an object, or leave it out for the defaults.");
+            var problem = mixer.Deep!.Problem();
+            Require(problem is null, problem!);
             var cache = mixer.Cache;
             Require(mixer.ChunkLength is >= 1 and <= 1024, $"A chunk of {mixer.ChunkLength} tokens is out of range: use 1 to 1024.");
             Require(cache.SegmentLength >= 1, $"A segment of {cache.SegmentLength} tokens is too short: use at least 1.");

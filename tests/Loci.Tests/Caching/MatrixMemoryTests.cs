@@ -131,7 +131,7 @@ public sealed class MatrixMemoryTests
         var scan = Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, tq, tk, tv, heads, tDecay, tB, tL);
         var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
         var y = isNone ? scan.Output : isResidual
-            ? CachedRead.Sum(tape, plan, scan, tq, heads)
+            ? CachedRead.Sum(tape, plan, scan, tq, options)
             : CachedRead.Gated(tape, plan, scan, tq, tu, tk, tTau, tBias, options);
         Tape.Keep(y);
         var actual = tape.ToHost(y);
