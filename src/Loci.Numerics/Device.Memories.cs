@@ -31,6 +31,12 @@ public abstract partial class Device
     /// <summary>Gradients of <see cref="DeepSoup"/> and of its scan.</summary>
     internal abstract void DeepSoupBackward(in DeepArguments arguments, in DeepGradients gradients, in ReadArguments read, in ReadGradients readGradients);
 
+    /// <summary>Log-linear attention over merged states; see <see cref="LogLinearArguments"/>.</summary>
+    internal abstract void LogLinearRead(in LogLinearArguments arguments);
+
+    /// <summary>Gradients of <see cref="LogLinearRead"/>.</summary>
+    internal abstract void LogLinearReadBackward(in LogLinearArguments arguments, in LogLinearGradients gradients);
+
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
 
@@ -222,4 +228,42 @@ internal struct DeepStreamArguments
     public DeviceSpan<float> Start;              // weights that the chunk started with, [H, P]
     public DeviceSpan<float> Steps;              // momentum, [H, P] or empty
     public DeviceSpan<float> Output;             // M_t(q_t), [rows, H*d], or empty
+}
+
+/// <summary>A log-linear read of the merged states of independent logarithmic segments and of the open block.</summary>
+internal struct LogLinearArguments
+{
+    public MemoryPlan Plan;
+    public int Heads;
+    public int Width;                            // d
+    public int Levels;
+    public DeviceSpan<float> Queries;            // [rows, H*d]
+    public DeviceSpan<float> Keys;               // [rows, H*d]
+    public DeviceSpan<float> Values;             // [rows, H*d]
+    public DeviceSpan<float> Lambda;             // [rows, H*levels]
+    public DeviceSpan<float> LogDecay;           // [rows, H] or empty
+    public DeviceSpan<float> WriteGate;          // [rows, H] or empty
+    public DeviceSpan<float> States;             // [slots, H, d, d]
+    public DeviceSpan<float> Output;             // [rows, H*d]
+    public DeviceSpan<float> SlotDecay;          // streams: sum of log a between each slot's end and the block's first row, [slots, H]
+    public int FirstRow;                         // streams: first row of the block that is read
+}
+
+/// <summary>Gradients of a log-linear read. Empty: not wanted. The flags say whether to add to what is there.</summary>
+internal struct LogLinearGradients
+{
+    public DeviceSpan<float> Output;
+    public DeviceSpan<float> States;
+    public DeviceSpan<float> Queries;
+    public bool AddQueries;
+    public DeviceSpan<float> Keys;
+    public bool AddKeys;
+    public DeviceSpan<float> Values;
+    public bool AddValues;
+    public DeviceSpan<float> Lambda;
+    public bool AddLambda;
+    public DeviceSpan<float> LogDecay;
+    public bool AddLogDecay;
+    public DeviceSpan<float> WriteGate;
+    public bool AddWriteGate;
 }

@@ -25,7 +25,7 @@ internal sealed class ModelOptions
     private readonly Option<int?> _expansion = Options.Whole("--memory-expansion", "Hidden width of a dla or titans memory in widths of a head (default 4).", 1, 64);
     private readonly Option<AggregationKind?> _aggregation = Options.Choice(
         "--aggregation", "How the memories of past segments are read (default none)", ("none", AggregationKind.None), ("residual", AggregationKind.Residual), ("grm", AggregationKind.GatedResidual),
-        ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective));
+        ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective), ("log-linear", AggregationKind.LogLinear));
     private readonly Option<SegmentKind?> _segments = Options.Choice(
         "--segments", "Segments of one length, or logarithmically many (default constant)", ("constant", SegmentKind.Constant), ("logarithmic", SegmentKind.Logarithmic));
     private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", $"Tokens per constant segment, a multiple of the chunk (default {DefaultSegmentLength}).", 1, 1 << 24);
@@ -116,6 +116,7 @@ internal sealed class ModelOptions
             AggregationKind.Residual => $"{mixer.Memory} with the sum of past memories, {segments}",
             AggregationKind.GatedResidual => $"{mixer.Memory} with gated residual memory, {segments}",
             AggregationKind.MemorySoup => $"{mixer.Memory} with memory soup, {segments}",
+            AggregationKind.LogLinear => $"log-linear attention over {mixer.Memory}, blocks of {mixer.ChunkLength}",
             _ => $"{mixer.Memory} with sparse selective caching of {cache.TopK}, {segments}",
         };
     }

@@ -30,6 +30,7 @@ internal abstract class CacheReader
             AggregationKind.GatedResidual => new GatedResidualMemory(new Router(device, prefix, model.Heads, cache, 0, initializer)),
             AggregationKind.MemorySoup => new MemorySoup(new Router(device, prefix, model.Heads, cache, 0, initializer)),
             AggregationKind.SparseSelective => new SparseSelectiveCaching(new Router(device, prefix, model.Heads, cache, cache.TopK, initializer)),
+            AggregationKind.LogLinear => new LogLinearAttention(device, prefix, model, initializer),
             _ => new OnlineMemory(),
         };
 }

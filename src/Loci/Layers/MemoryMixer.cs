@@ -36,6 +36,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         var rule = MemoryRules.Find(mixer.Memory);
         Segmentation = cache.Aggregation == AggregationKind.None
             ? Segmentation.None
+            : cache.Aggregation == AggregationKind.LogLinear ? new Segmentation(SegmentKind.Logarithmic, mixer.ChunkLength, SegmentStart.Independent)
             : new Segmentation(cache.Segments, cache.Segments == SegmentKind.Constant ? cache.SegmentLength : mixer.ChunkLength, cache.Start ?? rule.DefaultStart);
         _qkv = initializer.Normal(device, prefix + "qkv.weight", new Shape(3 * d, d));
         _convolution = initializer.Convolution(device, prefix + "convolution.weight", new Shape(3 * d, configuration.ConvolutionWidth));

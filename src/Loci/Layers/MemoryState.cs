@@ -20,6 +20,7 @@ internal sealed class MemoryState : MixerState
     private readonly int _taps;
     private readonly bool _isRouted;
     private readonly bool _sumsStates;   // Residual over matrices: their sum is read once
+    private readonly LogLinearBlock? _levels;
     private readonly bool _isSoup;       // over deep memories: read beside the weights of every token
     private readonly bool _mergesStates;
     private readonly RecurrentMemory _memory;
@@ -48,6 +49,7 @@ internal sealed class MemoryState : MixerState
         _mergesStates = mixer.Segmentation.Kind == SegmentKind.Logarithmic;
         _memory = mixer.Memory.CreateRecurrent(mixer.Segmentation);
         _sumsStates = mixer.Reader is ResidualMemory && _memory.Network is null;
+        _levels = mixer.Reader is LogLinearAttention ? new LogLinearBlock(device, mixer.Segmentation.Length, _heads, _width) : null;
         _isSoup = mixer.Reader is MemorySoup && _memory.Network is not null;
         _sum = _sumsStates ? Zeros(_memory.StateLength) : default;
         _keySum = Zeros(_dimension);
@@ -60,7 +62,7 @@ internal sealed class MemoryState : MixerState
 
     public override int CachedStates => _states.Count;
 
-    public override long Bytes => _memory.Bytes + (sizeof(float) * (_sum.Length + _keySum.Length + _convolution.Length
+    public override long Bytes => _memory.Bytes + (_levels?.Bytes ?? 0) + (sizeof(float) * (_sum.Length + _keySum.Length + _convolution.Length
         + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length : 0)));
 
     /// <summary>The convolution of the next rows, with the last rows before them in front.</summary>
@@ -88,6 +90,7 @@ internal sealed class MemoryState : MixerState
     public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u)
     {
         _memory.Begin(tape, x, q, k, v);
+        var lambda = (_mixer.Reader as LogLinearAttention)?.Weights(tape, x);
         var online = tape.NewTensor(q.Shape);                // o
         var segmentation = _mixer.Segmentation;
         var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
@@ -95,7 +98,12 @@ internal sealed class MemoryState : MixerState
         {
             var rows = _isSoup ? 1 : Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
             _memory.Write(tape, row, rows, _isSoup ? null : online);
-            if (!segmentation.IsNone)
+            if (_levels is not null)
+            {
+                PlanRead(_onlineLength + rows, _states.Count);
+                _levels.Read(tape, _plan, _states.Data, q, k, v, lambda!, ((RecurrentMatrixMemory)_memory).Gates, y, row, rows, _onlineLength);
+            }
+            else if (!segmentation.IsNone)
             {
                 Read(tape, q, k, u, online, y, row, rows);
                 if (_isRouted)
@@ -131,6 +139,7 @@ internal sealed class MemoryState : MixerState
         }
 
         _memory.Dispose();
+        _levels?.Dispose();
         _plan.Dispose();
     }
 
@@ -192,7 +201,7 @@ internal sealed class MemoryState : MixerState
         Span<int> visible = slots <= 4096 ? stackalloc int[slots] : new int[slots];
         for (var i = 0; i < slots; i++)
         {
-            visible[i] = _plan.AddSlot(0, 0);
+            visible[i] = _plan.AddSlot(0, _lengths[i]);
         }
 
         _plan.AddGroup(0, rows, visible, [], false);
@@ -233,6 +242,7 @@ internal sealed class MemoryState : MixerState
             SumStates();
         }
 
+        _levels?.EndBlock((RecurrentMatrixMemory)_memory, _states.Count);
         _memory.EndSegment();
         _device.Clear(_keySum);
         _onlineLength = 0;

@@ -18,7 +18,9 @@ internal sealed class MatrixMemory(Device device, int heads, MemoryGates gates) 
     {
         var values = gates.Compute(tape, x);                                                                 // [rows, H] each
         var scan = MemoryScan.Apply(tape, plan, q, k, v, heads, values.LogDecay, values.PreviousGate, values.WriteGate);
-        return reader.Read(tape, plan, scan, q, u, k);
+        return reader is LogLinearAttention levels
+            ? LogLinearRead.Apply(tape, plan, scan.States, q, k, v, levels.Weights(tape, x), heads, values.LogDecay, values.WriteGate)
+            : reader.Read(tape, plan, scan, q, u, k);
     }
 
     internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentMatrixMemory(device, gates, segmentation, heads, gates.Width);

@@ -40,6 +40,25 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
 
     public override long Bytes => base.Bytes + (sizeof(float) * (_previous.Length + _tails.Data.Length));
 
+    /// <summary>The gates of the rows at hand.</summary>
+    public GateValues Gates => _values;
+
+    /// <summary>Sums of log a between the end of each cached segment and the end of the last, [slots, H]; independent logarithmic segments only.</summary>
+    public void CopyDecaysBehind(DeviceSpan<float> destination)
+    {
+        Span<float> sums = stackalloc float[_heads];
+        sums.Clear();
+        for (var slot = _tails.Count - 1; slot >= 0; slot--)
+        {
+            Device.CopyFromHost<float>(sums, destination.Slice((long)slot * _heads, _heads));
+            Device.CopyToHost(_tails[slot].Slice(0, _heads), _hostTail.AsSpan(0, _heads));
+            for (var head = 0; head < _heads; head++)
+            {
+                sums[head] += _hostTail[head];
+            }
+        }
+    }
+
     public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
     {
         (_q, _k, _v) = (q, k, v);

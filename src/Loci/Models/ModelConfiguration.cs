@@ -30,6 +30,13 @@ public enum AggregationKind
     /// <summary>Sparse selective caching: the online memory and the top k of the past (equations 16 and 17).</summary>
     [JsonStringEnumMemberName("ssc")]
     SparseSelective,
+
+    /// <summary>
+    /// Log-linear attention (arXiv 2506.04761), a baseline: independent logarithmic segments weighted by a function of token and distance. For linear, gated-linear and mamba2 memories; its
+    /// blocks are the chunks.
+    /// </summary>
+    [JsonStringEnumMemberName("log-linear")]
+    LogLinear,
 }
 
 /// <summary>What asks the router.</summary>
@@ -185,6 +192,15 @@ public sealed record ModelConfiguration
             Require(
                 cache.Aggregation == AggregationKind.None || cache.Segments != SegmentKind.Constant || cache.SegmentLength % mixer.ChunkLength == 0,
                 $"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
+            if (cache.Aggregation == AggregationKind.LogLinear)
+            {
+                Require(
+                    mixer.Memory is "linear" or "gated-linear" or "mamba2",
+                    $"Log-linear attention weighs every token of a memory by itself, which {mixer.Memory} does not allow: use linear, gated-linear or mamba2.");
+                Require(int.IsPow2(mixer.ChunkLength), $"Log-linear attention needs a chunk whose length is a power of two, not {mixer.ChunkLength}.");
+                Require(cache.Start != SegmentStart.Checkpoint, "The segments of log-linear attention start independently: leave start out, or set it to independent.");
+            }
+
             Require(cache.TopK >= 1, $"Sparse selective caching reads {cache.TopK} past segments: use at least 1.");
             Require(float.IsFinite(cache.Router.InitialTemperature), "The router's initial temperature is not a finite number.");
         }
