@@ -7,7 +7,7 @@ namespace Loci.Numerics;
 /// <remarks>It is filled by the segmentation and read by the kernels; it is reused from step to step without allocating.</remarks>
 public sealed class MemoryPlan : IDisposable
 {
-    internal const int ChunkFields = 4;
+    internal const int ChunkFields = 5;
     internal const int GroupFields = 8;
     internal const int SlotFields = 4;
     internal const int MergeFields = 4;
@@ -21,6 +21,7 @@ public sealed class MemoryPlan : IDisposable
         _device = device;
         Chunks = new IntTable(device);
         Items = new IntTable(device);
+        Levels = new IntTable(device);
         Merges = new IntTable(device);
         MergeRanges = new IntTable(device);
         Groups = new IntTable(device);
@@ -55,14 +56,23 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Number of groups.</summary>
     public int GroupCount => Groups.Count / GroupFields;
 
+    /// <summary>Number of independent pieces of work: chunks whose states depend on each other.</summary>
+    internal int ItemCount => (Items.Count + 1) / 2;
+
+    /// <summary>Number of levels; see <see cref="BeginRewriting"/>.</summary>
+    internal int LevelCount => Levels.Count - 1;
+
     /// <summary>Sum over the rows of the cached states read.</summary>
     public long VisibleRows => GateCount - Rows;
 
-    // first row, rows, slot or -1, whether the state starts from zero
+    // first row, rows, slot or -1, whether the state starts anew, whether the rows are read (or only written)
     internal IntTable Chunks { get; }
 
     // [first chunk, past the last): chunks whose states depend on each other
     internal IntTable Items { get; }
+
+    // [first item, past the last): no two items of a level have a row in common
+    internal IntTable Levels { get; }
 
     // destination slot, source slot, first row after the source, row past the destination's end
     internal IntTable Merges { get; }
@@ -91,10 +101,12 @@ public sealed class MemoryPlan : IDisposable
     {
         Version++;
         Rows = SlotCount = ChunkLength = LongestGroup = MostVisible = GateCount = 0;
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Clear();
         }
+
+        Levels.Add(0);
     }
 
     /// <summary>Starts a sequence: groups and merges added until <see cref="EndSequence"/> belong to it.</summary>
@@ -124,31 +136,26 @@ public sealed class MemoryPlan : IDisposable
         return SlotCount++;
     }
 
-    /// <summary>Adds a chunk of rows that are written together.</summary>
+    /// <summary>Adds a chunk of rows that are written together, and read.</summary>
     /// <param name="firstRow">First row.</param>
     /// <param name="rows">Number of rows, at least 1.</param>
     /// <param name="slot">Slot that keeps the state after the chunk, or -1.</param>
-    /// <param name="startsFromZero">Whether the memory starts from zero; the chunk then starts a new independent piece of work.</param>
-    public void AddChunk(int firstRow, int rows, int slot, bool startsFromZero)
+    /// <param name="startsFromZero">Whether the memory starts from its initial state; the chunk then starts a new independent piece of work.</param>
+    public void AddChunk(int firstRow, int rows, int slot, bool startsFromZero) => AddChunk(firstRow, rows, slot, startsFromZero, true);
+
+    /// <summary>
+    /// Starts a level of segments that are written once more, as a whole and without being read, because their memory cannot be merged from its parts. The segments of a level have no row in common.
+    /// </summary>
+    public void BeginRewriting()
     {
-        var index = Chunks.Count / ChunkFields;
-        if (startsFromZero)
+        if (ItemCount > Levels.Values[^1])
         {
-            if (index > 0)
-            {
-                Items.Add(index);
-            }
-
-            Items.Add(index);
+            Levels.Add(ItemCount);
         }
-
-        Chunks.Add(firstRow);
-        Chunks.Add(rows);
-        Chunks.Add(slot);
-        Chunks.Add(startsFromZero ? 1 : 0);
-        ChunkLength = Math.Max(ChunkLength, rows);
-        Rows = firstRow + rows;
     }
+
+    /// <summary>Adds a chunk that is written and not read, after <see cref="BeginRewriting"/>; parameters as in <see cref="AddChunk(int, int, int, bool)"/>.</summary>
+    public void AddRewrittenChunk(int firstRow, int rows, int slot, bool startsFromZero) => AddChunk(firstRow, rows, slot, startsFromZero, false);
 
     /// <summary>Adds a merge: the state of <paramref name="source"/>, decayed over the rows that follow it, joins the state of <paramref name="destination"/>.</summary>
     public void AddMerge(int destination, int source, int firstRow, int endRow)
@@ -194,6 +201,7 @@ public sealed class MemoryPlan : IDisposable
     public void End()
     {
         Items.Add(Chunks.Count / ChunkFields);
+        Levels.Add(ItemCount);
         var groups = Groups.Values;
         var slots = Slots.Values;
         for (var group = 0; group < GroupCount; group++)
@@ -226,7 +234,7 @@ public sealed class MemoryPlan : IDisposable
             }
         }
 
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Upload(_device);
         }
@@ -235,10 +243,32 @@ public sealed class MemoryPlan : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Dispose();
         }
+    }
+
+    private void AddChunk(int firstRow, int rows, int slot, bool startsFromZero, bool isRead)
+    {
+        var index = Chunks.Count / ChunkFields;
+        if (startsFromZero)
+        {
+            if (index > 0)
+            {
+                Items.Add(index);
+            }
+
+            Items.Add(index);
+        }
+
+        Chunks.Add(firstRow);
+        Chunks.Add(rows);
+        Chunks.Add(slot);
+        Chunks.Add(startsFromZero ? 1 : 0);
+        Chunks.Add(isRead ? 1 : 0);
+        ChunkLength = Math.Max(ChunkLength, rows);
+        Rows = Math.Max(Rows, firstRow + rows);
     }
 
     /// <summary>Refuses a backward pass over a plan that has been filled anew since its forward pass.</summary>

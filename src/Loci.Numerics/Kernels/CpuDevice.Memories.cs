@@ -7,7 +7,7 @@ public sealed unsafe partial class CpuDevice
     internal override void MatrixScan(in ScanArguments arguments)
     {
         var work = ScanWork(arguments);
-        _workers.For(ItemCount(arguments.Plan) * arguments.Heads, &MemoryScan.Forward, &work);
+        _workers.For(arguments.Plan.ItemCount * arguments.Heads, &MemoryScan.Forward, &work);
         if (arguments.Plan.Merges.Count > 0)
         {
             var merge = MergeWork(arguments, work);
@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuDevice
             _workers.For(mergeItems, &MemoryMerge.PropagateBackward, &merge);
         }
 
-        _workers.For(ItemCount(arguments.Plan) * arguments.Heads, &MemoryScan.Backward, &work);
+        _workers.For(arguments.Plan.ItemCount * arguments.Heads, &MemoryScan.Backward, &work);
         if (hasMerges && work.IsGated)
         {
             _workers.For(mergeItems, &MemoryMerge.InputBackward, &merge);
@@ -130,8 +130,6 @@ public sealed unsafe partial class CpuDevice
         SumPartials(work.Partials, groups, heads, Pointer(gradients.Temperature), gradients.AddTemperature);
         SumPartials(work.Partials + 1, groups, heads, Pointer(gradients.OnlineBias), gradients.AddOnlineBias);
     }
-
-    private static int ItemCount(MemoryPlan plan) => plan.Items.Count / 2;
 
     private static void SumPartials(float* partials, int groups, int heads, float* destination, bool accumulate)
     {

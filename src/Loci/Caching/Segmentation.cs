@@ -47,8 +47,12 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
     /// <param name="plan">Filled anew.</param>
     /// <param name="layout">The sequences of the batch.</param>
     /// <param name="chunkLength">Rows written together; segments are cut into chunks of at most this.</param>
+    /// <param name="rewrites">
+    /// Whether the memory of a segment that others make up is written anew from all its tokens, as error-correcting and deep memories need it, or merged from
+    /// theirs. It matters only to logarithmic segments with independent starts.
+    /// </param>
     /// <exception cref="ArgumentException">The segment length is not a multiple of the chunk length.</exception>
-    public void Plan(MemoryPlan plan, SequenceLayout layout, int chunkLength)
+    public void Plan(MemoryPlan plan, SequenceLayout layout, int chunkLength, bool rewrites = false)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(layout);
@@ -59,6 +63,7 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
         }
 
         plan.Begin();
+        rewrites &= Kind == SegmentKind.Logarithmic && Start == SegmentStart.Independent;
         for (var sequence = 0; sequence < layout.Count; sequence++)
         {
             int first = layout.Starts[sequence], rows = layout.Starts[sequence + 1] - first;
@@ -69,10 +74,15 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
             }
             else
             {
-                PlanLogarithmic(plan, first, rows, chunkLength);
+                PlanLogarithmic(plan, first, rows, chunkLength, rewrites);
             }
 
             plan.EndSequence();
+        }
+
+        if (rewrites)
+        {
+            PlanRewriting(plan, layout, chunkLength);
         }
 
         plan.End();
@@ -101,7 +111,7 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
         }
     }
 
-    private void PlanLogarithmic(MemoryPlan plan, int first, int rows, int chunkLength)
+    private void PlanLogarithmic(MemoryPlan plan, int first, int rows, int chunkLength, bool rewrites)
     {
         // Slot b describes the segment that ends with block b. Its length is the lowest set bit of b + 1, whatever the number of blocks.
         var firstSlot = plan.SlotCount;
@@ -119,8 +129,9 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
             var start = block * Length;
             var length = Math.Min(Length, rows - start);
             var isLast = block == blocks - 1;
-            AddChunks(plan, first + start, length, chunkLength, isLast ? -1 : firstSlot + block, block == 0 || Start == SegmentStart.Independent);
-            if (!isLast && Start == SegmentStart.Independent)
+            var isRewritten = rewrites && (block & 1) != 0;
+            AddChunks(plan, first + start, length, chunkLength, isLast || isRewritten ? -1 : firstSlot + block, block == 0 || Start == SegmentStart.Independent);
+            if (!isLast && Start == SegmentStart.Independent && !rewrites)
             {
                 // The segments before, nearest first, that together with this block make its segment.
                 var size = (block + 1) & -(block + 1);
@@ -144,6 +155,32 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
             }
 
             plan.AddGroup(first + start, length, visible[..count], cover[..covered], false);
+        }
+    }
+
+    private void PlanRewriting(MemoryPlan plan, SequenceLayout layout, int chunkLength)
+    {
+        for (var size = 2L; size * Length < layout.Rows; size *= 2)
+        {
+            plan.BeginRewriting();
+            var slot = 0;
+            for (var sequence = 0; sequence < layout.Count; sequence++)
+            {
+                int first = layout.Starts[sequence], rows = layout.Starts[sequence + 1] - first;
+                var slots = ((rows + Length - 1) / Length) - 1;
+                for (var end = size; end <= slots; end += 2 * size)
+                {
+                    var length = (int)size * Length;
+                    var start = first + ((int)(end - size) * Length);
+                    for (var row = 0; row < length; row += chunkLength)
+                    {
+                        var chunk = Math.Min(chunkLength, length - row);
+                        plan.AddRewrittenChunk(start + row, chunk, row + chunk == length ? slot + (int)end - 1 : -1, row == 0);
+                    }
+                }
+
+                slot += slots;
+            }
         }
     }
 

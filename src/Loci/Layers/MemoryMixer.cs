@@ -20,7 +20,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
     private readonly Parameter _norm;
     private readonly Parameter _output;
     private readonly Parameter? _routing;
-    private readonly MemoryGates _gates;
+    private readonly LayerMemory _memory;
     private readonly CacheReader _reader;
     private readonly MemoryPlan _plan;
     private SequenceLayout? _plannedLayout;
@@ -42,7 +42,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         _gate = initializer.Normal(device, prefix + "gate.weight", new Shape(d, d));
         _norm = initializer.Constant(device, prefix + "norm.weight", new Shape(d), 1);
         _output = initializer.Residual(device, prefix + "output.weight", new Shape(d, d));
-        _gates = rule.CreateGates(device, prefix, configuration, initializer);
+        _memory = rule.CreateLayer(device, prefix, configuration, mixer, initializer);
         _reader = CacheReader.Create(device, prefix, configuration, cache, initializer);
         if (_reader.IsRouted && cache.Router.Query == RouterQuery.Projected)
         {
@@ -50,7 +50,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         }
 
         _plan = new MemoryPlan(device);
-        Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _gates.Parameters, .. _reader.Parameters, .. _routing is null ? (Parameter[])[] : [_routing]];
+        Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _memory.Parameters, .. _reader.Parameters, .. _routing is null ? (Parameter[])[] : [_routing]];
     }
 
     /// <summary>The configuration of this mixer.</summary>
@@ -64,6 +64,8 @@ public sealed class MemoryMixer : Mixer, IDisposable
 
     internal int Heads => _configuration.Heads;
 
+    internal LayerMemory Memory => _memory;
+
     internal CacheReader Reader => _reader;
 
     internal MemoryPlan Plan => _plan;
@@ -74,7 +76,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         ArgumentNullException.ThrowIfNull(layout);
         if (!ReferenceEquals(_plannedLayout, layout) || _plannedVersion != layout.Version)
         {
-            Segmentation.Plan(_plan, layout, Mixer.ChunkLength);
+            Segmentation.Plan(_plan, layout, Mixer.ChunkLength, _memory.RewritesSegments);
             _plannedLayout = layout;
             _plannedVersion = layout.Version;
         }
@@ -82,9 +84,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         var inputs = Linear.Apply(tape, x, _qkv);                                                            // [rows, 3D]
         var (q, k, v) = Convolve(tape, inputs, layout);                                                      // [rows, D] each
         var u = _routing is null ? q : Linear.Apply(tape, x, _routing);                                      // [rows, D]
-        var gates = _gates.Compute(tape, x);                                                                 // [rows, H] each
-        var scan = MemoryScan.Apply(tape, _plan, q, k, v, Heads, gates.LogDecay, gates.PreviousGate, gates.WriteGate);
-        var y = _reader.Read(tape, _plan, scan, q, u, k);                                                    // [rows, D]
+        var y = _memory.Apply(tape, _plan, x, q, k, v, u, _reader);                                          // [rows, D]
         return Project(tape, x, y, residual);
     }
 
@@ -98,8 +98,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         var inputs = Linear.Apply(tape, x, _qkv);
         var (q, k, v) = memory.Convolve(tape, inputs, this);
         var u = _routing is null ? q : Linear.Apply(tape, x, _routing);
-        var gates = _gates.Compute(tape, x);
-        var y = memory.Advance(tape, q, k, v, u, gates);
+        var y = memory.Advance(tape, x, q, k, v, u);
         return Project(tape, x, y, residual);
     }
 

@@ -21,20 +21,14 @@ internal sealed class MemoryState : MixerState
     private readonly bool _isRouted;
     private readonly bool _isResidual;
     private readonly bool _mergesStates;
-    private readonly DeviceSpan<float> _online;       // [H, d, d]
-    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual only, [H, d, d]
-    private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
+    private readonly RecurrentMemory _memory;
+    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual over matrices only, [state]
     private readonly DeviceSpan<float> _keySum;       // of the online segment, [D]
-    private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
-    private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
-    private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
     private readonly DeviceSpan<float> _convolution;  // last inputs of the convolution, [width - 1, 3D]
-    private readonly GrowingMemory _states;           // [slots, H, d, d]
+    private readonly GrowingMemory _states;           // [slots, state]
     private readonly GrowingMemory _pooledKeys;       // p, [slots, D]
     private readonly GrowingMemory _keySums;          // [slots, D]
-    private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
     private readonly List<int> _lengths = [];         // tokens per slot
-    private readonly float[] _hostTail;
     private readonly MemoryPlan _plan;
     private readonly SequenceLayout _layout = new(1, 1);
     private int _onlineLength;
@@ -52,27 +46,20 @@ internal sealed class MemoryState : MixerState
         _isRouted = mixer.Reader.IsRouted;
         _isResidual = mixer.Reader is ResidualMemory;
         _mergesStates = mixer.Segmentation.Kind == SegmentKind.Logarithmic;
-        var square = (long)_heads * _width * _width;
-        _online = Zeros(square);
-        _sum = _isResidual ? Zeros(square) : default;
-        _previous = Zeros(2L * _dimension);
+        _memory = mixer.Memory.CreateRecurrent(mixer.Segmentation);
+        _sum = _isResidual ? Zeros(_memory.StateLength) : default;
         _keySum = Zeros(_dimension);
-        _tail = Zeros(2L * _heads);
-        _boundary = Zeros(2L * _dimension);
-        _scaledKey = Zeros(_width);
         _convolution = Zeros((_taps - 1) * 3L * _dimension);
-        _states = new GrowingMemory(device, square);
+        _states = new GrowingMemory(device, _memory.StateLength);
         _pooledKeys = new GrowingMemory(device, _dimension);
         _keySums = new GrowingMemory(device, _dimension);
-        _tails = new GrowingMemory(device, (2L * _heads) + (2L * _dimension));
-        _hostTail = new float[2 * _heads];
         _plan = new MemoryPlan(device);
     }
 
     public override int CachedStates => _states.Count;
 
-    public override long Bytes => sizeof(float) * (_online.Length + _sum.Length + _previous.Length + _keySum.Length + _convolution.Length
-        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length + _tails.Data.Length : 0));
+    public override long Bytes => _memory.Bytes + (sizeof(float) * (_sum.Length + _keySum.Length + _convolution.Length
+        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length : 0)));
 
     /// <summary>The convolution of the next rows, with the last rows before them in front.</summary>
     public (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, MemoryMixer mixer)
@@ -96,15 +83,16 @@ internal sealed class MemoryState : MixerState
     }
 
     /// <summary>Writes the next rows, reads them, and caches the states of the segments that end among them.</summary>
-    public Tensor Advance(Tape tape, Tensor q, Tensor k, Tensor v, Tensor u, GateValues gates)
+    public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u)
     {
+        _memory.Begin(tape, x, q, k, v);
         var online = tape.NewTensor(q.Shape);                // o
         var segmentation = _mixer.Segmentation;
         var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
         for (var row = 0; row < q.Rows;)
         {
             var rows = Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
-            Write(tape, q, k, v, gates, online, row, rows);
+            _memory.Write(tape, row, rows, online);
             if (!segmentation.IsNone)
             {
                 Read(tape, q, k, u, online, y, row, rows);
@@ -119,8 +107,6 @@ internal sealed class MemoryState : MixerState
 
             row += rows;
             _onlineLength += rows;
-            _device.Copy(tape.Rows(k, row - 1, 1).Data, _previous.Slice(0, _dimension));
-            _device.Copy(tape.Rows(v, row - 1, 1).Data, _previous.Slice(_dimension));
             if (!segmentation.IsNone && _onlineLength == segmentation.Length)
             {
                 EndSegment(segmentation);
@@ -132,40 +118,18 @@ internal sealed class MemoryState : MixerState
 
     protected override void Dispose(bool disposing)
     {
-        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_online, _sum, _previous, _keySum, _tail, _boundary, _scaledKey, _convolution])
+        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_sum, _keySum, _convolution])
         {
             _device.Free(span);
         }
 
-        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums, _tails])
+        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums])
         {
             memory.Dispose();
         }
 
+        _memory.Dispose();
         _plan.Dispose();
-    }
-
-    private void Write(Tape tape, Tensor q, Tensor k, Tensor v, GateValues gates, Tensor online, int row, int rows)
-    {
-        var isIndependent = _mixer.Segmentation.Start == SegmentStart.Independent;
-        _device.MatrixStream(new StreamArguments
-        {
-            Rows = rows,
-            Heads = _heads,
-            Width = _width,
-            Queries = tape.Rows(q, row, rows).Data,
-            Keys = tape.Rows(k, row, rows).Data,
-            Values = tape.Rows(v, row, rows).Data,
-            LogDecay = Part(tape, gates.LogDecay, row, rows),
-            PreviousGate = Part(tape, gates.PreviousGate, row, rows),
-            WriteGate = Part(tape, gates.WriteGate, row, rows),
-            Previous = _previous,
-            IsFirstOfSegment = _onlineLength == 0,
-            WindowReachesBack = !isIndependent || _onlineLength > 0,
-            State = _online,
-            Tail = _tail,
-            Output = tape.Rows(online, row, rows).Data,
-        });
     }
 
     private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows)
@@ -229,7 +193,8 @@ internal sealed class MemoryState : MixerState
 
     private void EndSegment(Segmentation segmentation)
     {
-        _states.Append(_online, 1);
+        _states.Append(_memory.State, 1);
+        _memory.SegmentCached();
         if (_isRouted)
         {
             _keySums.Append(_keySum, 1);
@@ -239,10 +204,6 @@ internal sealed class MemoryState : MixerState
         _lengths.Add(_onlineLength);
         if (_mergesStates)
         {
-            _tails.Extend(1);
-            var tail = _tails[_tails.Count - 1];
-            _device.Copy(_tail, tail.Slice(0, _tail.Length));
-            _device.Copy(_boundary, tail.Slice(_tail.Length, _boundary.Length));
             while (_lengths.Count > 1 && _lengths[^1] == _lengths[^2])
             {
                 Merge(segmentation.Start == SegmentStart.Independent);
@@ -261,13 +222,8 @@ internal sealed class MemoryState : MixerState
             SumStates();
         }
 
-        if (segmentation.Start == SegmentStart.Independent)
-        {
-            _device.Clear(_online);
-        }
-
+        _memory.EndSegment();
         _device.Clear(_keySum);
-        _device.Copy(_previous, _boundary);
         _onlineLength = 0;
     }
 
@@ -275,44 +231,13 @@ internal sealed class MemoryState : MixerState
     private void Merge(bool isIndependent)
     {
         int right = _lengths.Count - 1, left = right - 1;
-        var square = (long)_width * _width;
-        if (!isIndependent)
+        if (isIndependent)
         {
-            _device.Copy(_states[right], _states[left]);
+            _memory.Merge(_states[left], _states[right]);
         }
         else
         {
-            var tail = _tails[right];
-            _device.CopyToHost(tail.Slice(0, 2L * _heads), _hostTail);
-            for (var head = 0; head < _heads; head++)
-            {
-                // left = decay(right) left + boundary + right
-                DeviceSpan<float> mine = _states[left].Slice(head * square, square), other = _states[right].Slice(head * square, square);
-                var decay = MathF.Exp(_hostTail[head]);
-                _device.AddScaled(mine, decay, other);
-                var coefficient = _hostTail[_heads + head];
-                if (coefficient != 0)
-                {
-                    var key = tail.Slice((2L * _heads) + (head * _width), _width);
-                    var value = tail.Slice((2L * _heads) + _dimension + (head * _width), _width);
-                    _device.Clear(_scaledKey);
-                    _device.AddScaled(key, coefficient, _scaledKey);
-                    _device.MatrixMultiply(false, false, _width, _width, 1, _scaledKey, 1, value, _width, other, _width, true);
-                }
-
-                _device.Copy(other, mine);
-            }
-
-            // The merged segment decays by both and keeps the boundary of the left one.
-            Span<float> leftTail = stackalloc float[2 * _heads];
-            _device.CopyToHost(_tails[left].Slice(0, 2L * _heads), leftTail);
-            for (var head = 0; head < _heads; head++)
-            {
-                leftTail[_heads + head] *= MathF.Exp(_hostTail[head]);
-                leftTail[head] += _hostTail[head];
-            }
-
-            _device.CopyFromHost<float>(leftTail, _tails[left]);
+            _device.Copy(_states[right], _states[left]);
         }
 
         if (_isRouted)
@@ -323,7 +248,6 @@ internal sealed class MemoryState : MixerState
         }
 
         _states.RemoveLast();
-        _tails.RemoveLast();
         _lengths[left] += _lengths[right];
         _lengths.RemoveAt(right);
         _plannedSlots = -1;
@@ -356,6 +280,4 @@ internal sealed class MemoryState : MixerState
         _device.Clear(span);
         return span;
     }
-
-    private static DeviceSpan<float> Part(Tape tape, Tensor? gate, int row, int rows) => gate is null ? default : tape.Rows(gate, row, rows).Data;
 }

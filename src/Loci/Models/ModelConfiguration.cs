@@ -142,6 +142,10 @@ public sealed record ModelConfiguration
     [JsonIgnore]
     public int HiddenWidth => FeedForward > 0 ? FeedForward : ((8 * Dimension / 3) + 63) / 64 * 64;
 
+    /// <summary>d, the width of a head.</summary>
+    [JsonIgnore]
+    public int HeadWidth => Dimension / Heads;
+
     /// <summary>Checks that the numbers fit together.</summary>
     /// <returns>This configuration.</returns>
     /// <exception cref="LociException">They do not; the message says what to change.</exception>

@@ -17,10 +17,10 @@ public sealed class GatedLinearAttention : MemoryRule
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
     /// <inheritdoc/>
-    public override MemoryGates CreateGates(Device device, string prefix, ModelConfiguration configuration, Initializer initializer) =>
-        new Gates(new GateProjection(device, prefix + "decay", configuration, initializer, GateProjection.DecayBias));
+    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
+        new MatrixMemory(device, model.Heads, new Gates(model.HeadWidth, new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias)));
 
-    private sealed class Gates(GateProjection decay) : MemoryGates
+    private sealed class Gates(int width, GateProjection decay) : MemoryGates(width)
     {
         public override IReadOnlyList<Parameter> Parameters { get; } = decay.Parameters;
 

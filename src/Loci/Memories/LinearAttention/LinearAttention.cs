@@ -17,9 +17,10 @@ public sealed class LinearAttention : MemoryRule
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
     /// <inheritdoc/>
-    public override MemoryGates CreateGates(Device device, string prefix, ModelConfiguration configuration, Initializer initializer) => new NoGates();
+    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
+        new MatrixMemory(device, model.Heads, new NoGates(model.HeadWidth));
 
-    private sealed class NoGates : MemoryGates
+    private sealed class NoGates(int width) : MemoryGates(width)
     {
         public override IReadOnlyList<Parameter> Parameters => [];
 

@@ -17,13 +17,14 @@ public sealed class SlidingWindowLinearAttention : MemoryRule
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
     /// <inheritdoc/>
-    public override MemoryGates CreateGates(Device device, string prefix, ModelConfiguration configuration, Initializer initializer) =>
-        new Gates(
-            new GateProjection(device, prefix + "decay", configuration, initializer, GateProjection.DecayBias),
-            new GateProjection(device, prefix + "previous_gate", configuration, initializer, 0),
-            new GateProjection(device, prefix + "write_gate", configuration, initializer, 0));
+    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
+        new MatrixMemory(device, model.Heads, new Gates(
+            model.HeadWidth,
+            new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias),
+            new GateProjection(device, prefix + "previous_gate", model, initializer, 0),
+            new GateProjection(device, prefix + "write_gate", model, initializer, 0)));
 
-    private sealed class Gates(GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates
+    private sealed class Gates(int width, GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates(width)
     {
         public override IReadOnlyList<Parameter> Parameters { get; } = [.. decay.Parameters, .. previous.Parameters, .. write.Parameters];
 

@@ -1,0 +1,140 @@
+using Loci.Caching;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>The step form of <see cref="MatrixMemory"/>. Neighbouring states of independent segments merge: the later one decays the earlier one and adds what its window takes from it.</summary>
+internal sealed class RecurrentMatrixMemory : RecurrentMemory
+{
+    private readonly MemoryGates _gates;
+    private readonly int _heads;
+    private readonly int _width;
+    private readonly int _dimension;
+    private readonly bool _mergesStates;
+    private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
+    private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
+    private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
+    private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
+    private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
+    private readonly float[] _hostTail;
+    private Tensor? _q;
+    private Tensor? _k;
+    private Tensor? _v;
+    private GateValues _values;
+
+    public RecurrentMatrixMemory(Device device, MemoryGates gates, Segmentation segmentation, int heads, int width)
+        : base(device, segmentation, (long)heads * width * width, (long)heads * width * width, false)
+    {
+        _gates = gates;
+        _heads = heads;
+        _width = width;
+        _dimension = heads * width;
+        _mergesStates = segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent };
+        _previous = Zeros(2L * _dimension);
+        _boundary = Zeros(2L * _dimension);
+        _tail = Zeros(2L * heads);
+        _scaledKey = Zeros(width);
+        _tails = new GrowingMemory(device, (2L * heads) + (2L * _dimension));
+        _hostTail = new float[2 * heads];
+    }
+
+    public override long Bytes => base.Bytes + (sizeof(float) * (_previous.Length + _tails.Data.Length));
+
+    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+    {
+        (_q, _k, _v) = (q, k, v);
+        _values = _gates.Compute(tape, x);
+    }
+
+    public override void SegmentCached()
+    {
+        if (_mergesStates)
+        {
+            _tails.Extend(1);
+            var tail = _tails[_tails.Count - 1];
+            Device.Copy(_tail, tail.Slice(0, _tail.Length));
+            Device.Copy(_boundary, tail.Slice(_tail.Length, _boundary.Length));
+        }
+
+        Device.Copy(_previous, _boundary);
+    }
+
+    public override void Merge(DeviceSpan<float> left, DeviceSpan<float> right)
+    {
+        int last = _tails.Count - 1;
+        var square = (long)_width * _width;
+        var tail = _tails[last];
+        Device.CopyToHost(tail.Slice(0, 2L * _heads), _hostTail);
+        for (var head = 0; head < _heads; head++)
+        {
+            // left = decay(right) left + boundary + right
+            DeviceSpan<float> mine = left.Slice(head * square, square), other = right.Slice(head * square, square);
+            Device.AddScaled(mine, MathF.Exp(_hostTail[head]), other);
+            var coefficient = _hostTail[_heads + head];
+            if (coefficient != 0)
+            {
+                var key = tail.Slice((2L * _heads) + (head * _width), _width);
+                var value = tail.Slice((2L * _heads) + _dimension + (head * _width), _width);
+                Device.Clear(_scaledKey);
+                Device.AddScaled(key, coefficient, _scaledKey);
+                Device.MatrixMultiply(false, false, _width, _width, 1, _scaledKey, 1, value, _width, other, _width, true);
+            }
+
+            Device.Copy(other, mine);
+        }
+
+        // The merged segment decays by both and keeps the boundary of the left one.
+        Span<float> leftTail = stackalloc float[2 * _heads];
+        Device.CopyToHost(_tails[last - 1].Slice(0, 2L * _heads), leftTail);
+        for (var head = 0; head < _heads; head++)
+        {
+            leftTail[_heads + head] *= MathF.Exp(_hostTail[head]);
+            leftTail[head] += _hostTail[head];
+        }
+
+        Device.CopyFromHost<float>(leftTail, _tails[last - 1]);
+        _tails.RemoveLast();
+    }
+
+    protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online)
+    {
+        Device.MatrixStream(new StreamArguments
+        {
+            Rows = rows,
+            Heads = _heads,
+            Width = _width,
+            Queries = Rows(tape, _q, row, rows),
+            Keys = Rows(tape, _k, row, rows),
+            Values = Rows(tape, _v, row, rows),
+            LogDecay = Rows(tape, _values.LogDecay, row, rows),
+            PreviousGate = Rows(tape, _values.PreviousGate, row, rows),
+            WriteGate = Rows(tape, _values.WriteGate, row, rows),
+            Previous = _previous,
+            IsFirstOfSegment = OnlineLength == 0,
+            WindowReachesBack = Segmentation.Start != SegmentStart.Independent || OnlineLength > 0,
+            State = memory,
+            Tail = _tail,
+            Output = online,
+        });
+        Device.Copy(Rows(tape, _k, row + rows - 1, 1), _previous.Slice(0, _dimension));
+        Device.Copy(Rows(tape, _v, row + rows - 1, 1), _previous.Slice(_dimension));
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_previous, _boundary, _tail, _scaledKey])
+        {
+            Device.Free(span);
+        }
+
+        _tails.Dispose();
+    }
+
+    private DeviceSpan<float> Zeros(long count)
+    {
+        var span = Device.Allocate<float>(count);
+        Device.Clear(span);
+        return span;
+    }
+}

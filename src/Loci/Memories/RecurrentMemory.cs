@@ -1,0 +1,120 @@
+using Loci.Caching;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>
+/// The step form of a layer's memory for one sequence: the online memory, moved past the sequence token by token. Where merged segments are written again as a
+/// whole, it also goes on writing the memory of every cached segment, so that a segment that grows by the tokens after it has its state at hand.
+/// </summary>
+internal abstract class RecurrentMemory : IDisposable
+{
+    private readonly long _fullLength;
+    private readonly GrowingMemory? _continuations;  // [slots, full length]
+
+    /// <param name="device">Where it lives.</param>
+    /// <param name="segmentation">The sequence's segments.</param>
+    /// <param name="stateLength">Floats of a cached state of all heads.</param>
+    /// <param name="fullLength">Floats of what the recurrence carries; the first <paramref name="stateLength"/> of them are the state that is cached.</param>
+    /// <param name="rewrites">Whether merged segments are written again.</param>
+    protected RecurrentMemory(Device device, Segmentation segmentation, long stateLength, long fullLength, bool rewrites)
+    {
+        Device = device;
+        Segmentation = segmentation;
+        StateLength = stateLength;
+        _fullLength = fullLength;
+        Online = device.Allocate<float>(fullLength);
+        device.Clear(Online);
+        if (rewrites && segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent })
+        {
+            _continuations = new GrowingMemory(device, fullLength);
+        }
+    }
+
+    /// <summary>Floats of a cached state of all heads.</summary>
+    public long StateLength { get; }
+
+    /// <summary>The online state as it is cached.</summary>
+    public DeviceSpan<float> State => Online.Slice(0, StateLength);
+
+    /// <summary>Bytes that the sequence needs beside its cached states.</summary>
+    public virtual long Bytes => sizeof(float) * (Online.Length + (_continuations?.Data.Length ?? 0));
+
+    protected Device Device { get; }
+
+    protected Segmentation Segmentation { get; }
+
+    /// <summary>What the recurrence carries.</summary>
+    protected DeviceSpan<float> Online { get; }
+
+    /// <summary>Tokens of the online segment before the next row.</summary>
+    protected int OnlineLength { get; private set; }
+
+    /// <summary>Takes the next rows of the sequence, of which <see cref="Write"/> then writes some at a time.</summary>
+    public abstract void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v);
+
+    /// <summary>Writes some of the rows, which lie in one segment, and reads the online memory after each of them.</summary>
+    /// <param name="tape">The step.</param>
+    /// <param name="row">First row, counted from the first that <see cref="Begin"/> was given.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="online">Receives the reads, [rows of Begin, H*d].</param>
+    public void Write(Tape tape, int row, int rows, Tensor online)
+    {
+        Advance(tape, Online, row, rows, tape.Rows(online, row, rows).Data);
+        for (var i = 0; i < (_continuations?.Count ?? 0); i++)
+        {
+            Advance(tape, _continuations![i], row, rows, default);
+        }
+
+        OnlineLength += rows;
+    }
+
+    /// <summary>Called when the online segment has ended, after its state was cached.</summary>
+    public virtual void SegmentCached() => _continuations?.Append(Online, 1);
+
+    /// <summary>
+    /// Makes the last two cached states one, in the place of the left one; the right one is then dropped. Independent logarithmic segments only. Must keep up with the cached states: called after
+    /// <see cref="SegmentCached"/>.
+    /// </summary>
+    public virtual void Merge(DeviceSpan<float> left, DeviceSpan<float> right)
+    {
+        Device.Copy(_continuations![_continuations.Count - 2].Slice(0, StateLength), left);
+        _continuations.RemoveLast();
+    }
+
+    /// <summary>Begins the next segment.</summary>
+    public void EndSegment()
+    {
+        OnlineLength = 0;
+        if (Segmentation.Start == SegmentStart.Independent)
+        {
+            Restart();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Moves a state past some rows and, where <paramref name="online"/> is not empty, reads it after each.</summary>
+    /// <param name="tape">The step.</param>
+    /// <param name="memory">What the recurrence carries; changed in place.</param>
+    /// <param name="row">First row.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="online">[rows, H*d], or empty.</param>
+    protected abstract void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online);
+
+    /// <summary>Puts the online memory back to its initial state.</summary>
+    protected virtual void Restart() => Device.Clear(Online);
+
+    protected virtual void Dispose(bool disposing)
+    {
+        Device.Free(Online);
+        _continuations?.Dispose();
+    }
+
+    protected static DeviceSpan<float> Rows(Tape tape, Tensor? tensor, int row, int rows) => tensor is null ? default : tape.Rows(tensor, row, rows).Data;
+}
