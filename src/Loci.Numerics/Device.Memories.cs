@@ -13,6 +13,14 @@ public abstract partial class Device
     /// <summary>The same memory token by token: moves one sequence's state past some rows; see <see cref="StreamArguments"/>.</summary>
     internal abstract void MatrixStream(in StreamArguments arguments);
 
+    /// <summary>y = -stepSize exp(logRate); stepSize, y [rows, columns], logRate [columns].</summary>
+    internal abstract void RateDecay(DeviceSpan<float> stepSize, DeviceSpan<float> logRate, int rows, int columns, DeviceSpan<float> y);
+
+    /// <summary>Gradients of <see cref="RateDecay"/>.</summary>
+    internal abstract void RateDecayBackward(
+        DeviceSpan<float> logRate, DeviceSpan<float> y, DeviceSpan<float> dy, int rows, int columns,
+        DeviceSpan<float> dStepSize, bool accumulateStepSize, DeviceSpan<float> dLogRate, bool accumulateLogRate);
+
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
 

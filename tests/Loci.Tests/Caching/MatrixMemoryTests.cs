@@ -133,7 +133,7 @@ public sealed class MatrixMemoryTests
         {
             foreach (var start in Enum.GetValues<SegmentStart>())
             {
-                Check(new Case(rule, Aggregation.GatedResidual, kind, start) { Lengths = [135, 48, 17, 1], ChunkLength = 32, Width = 4, Heads = 1 });
+                Check(new Case(rule, Aggregation.GatedResidual, kind, start) { Lengths = [135, 48, 17, 1], ChunkLength = 32, Width = 4 });
             }
         }
     }

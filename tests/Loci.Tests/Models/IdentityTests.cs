@@ -163,6 +163,10 @@ public sealed class IdentityTests
     [InlineData("linear")]
     [InlineData("gated-linear")]
     [InlineData("swla")]
+    [InlineData("mamba2")]
+    [InlineData("gla")]
+    [InlineData("delta-net")]
+    [InlineData("gated-delta-net")]
     public void SoupOfMatrixMemoriesIsGatedResidual(string memory)
     {
         int[] tokens = Tokens(41, 7);
