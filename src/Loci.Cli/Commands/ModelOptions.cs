@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Loci.Caching;
 using Loci.Cli.Terminal;
+using Loci.Memories;
 using Loci.Models;
 
 namespace Loci.Cli.Commands;
@@ -16,7 +17,8 @@ internal sealed class ModelOptions
     private readonly Option<int?> _dimension = Options.Whole("--dimension", "Width of the model, instead of the size's.", 1, 1 << 16);
     private readonly Option<int?> _layers = Options.Whole("--layers", "Number of blocks, instead of the size's.", 1, 1 << 12);
     private readonly Option<int?> _heads = Options.Whole("--heads", "Number of heads, instead of the size's.", 1, 1 << 12);
-    private readonly Option<string?> _memory = Options.Text("--memory", "Memory: linear, gated-linear, swla, or attention for a transformer (default gated-linear).", "NAME");
+    private readonly Option<string?> _memory = Options.Text(
+        "--memory", $"Memory: {string.Join(", ", MemoryRules.All.Select(rule => rule.Name))}, or attention for a transformer (default gated-linear).", "NAME");
     private readonly Option<AggregationKind?> _aggregation = Options.Choice(
         "--aggregation", "How the memories of past segments are read (default none)", ("none", AggregationKind.None), ("residual", AggregationKind.Residual), ("grm", AggregationKind.GatedResidual),
         ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective));
