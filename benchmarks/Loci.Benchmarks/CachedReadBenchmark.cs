@@ -68,7 +68,7 @@ internal static class CachedReadBenchmark
             var y = aggregation switch
             {
                 "none" => scan.Output,
-                "residual" => CachedRead.Sum(tape, plan, scan, q, Heads),
+                "residual" => CachedRead.Sum(tape, plan, scan, q, new CachedReadOptions(Heads)),
                 _ => CachedRead.Gated(tape, plan, scan, q, u, k, tau, null, new CachedReadOptions(Heads, TopK: topK)),
             };
             tape.Backward(y);

@@ -21,6 +21,24 @@ public abstract partial class Device
         DeviceSpan<float> logRate, DeviceSpan<float> y, DeviceSpan<float> dy, int rows, int columns,
         DeviceSpan<float> dStepSize, bool accumulateStepSize, DeviceSpan<float> dLogRate, bool accumulateLogRate);
 
+    /// <summary>Writes deep memories chunk by chunk and reads their online states; see <see cref="DeepArguments"/>.</summary>
+    internal abstract void DeepScan(in DeepArguments arguments);
+
+    /// <summary>Gradients of <see cref="DeepScan"/>.</summary>
+    internal abstract void DeepScanBackward(in DeepArguments arguments, in DeepGradients gradients);
+
+    /// <summary>The same memory token by token: moves one sequence's state past some rows; see <see cref="DeepStreamArguments"/>.</summary>
+    internal abstract void DeepStream(in DeepStreamArguments arguments);
+
+    /// <summary>
+    /// Reads the gated sum of the online and the cached weights of deep memories, layer by layer, after a <see cref="DeepScan"/> that kept records; in a stream, from the
+    /// online weights.
+    /// </summary>
+    internal abstract void DeepSoup(in DeepArguments arguments, in ReadArguments read);
+
+    /// <summary>Gradients of <see cref="DeepSoup"/> and of its scan.</summary>
+    internal abstract void DeepSoupBackward(in DeepArguments arguments, in DeepGradients gradients, in ReadArguments read, in ReadGradients readGradients);
+
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
 
@@ -103,6 +121,8 @@ internal struct ReadArguments
     public bool PoolsKeys;                       // whether p is computed here; streams keep it beside their states
     public DeviceSpan<float> InitialKeys;        // streams: sum of the online segment's keys before the first row, [H*d], or empty
     public int InitialCount;                     // streams: number of those keys
+    public DeepMemoryOptions? Network;           // deep memories: their network, and States is [slots, H, P]
+    public DeviceSpan<float> Gain;               // of LN, [H*d]
 }
 
 /// <summary>Gradients of a cached read. Empty: not wanted. The flags say whether to add to what is there.</summary>
@@ -125,6 +145,9 @@ internal struct ReadGradients
     public DeviceSpan<float> Logits;             // scratch, as Scores
     public DeviceSpan<float> PooledKeys;         // scratch, [slots, H, d]
     public DeviceSpan<float> Partials;           // scratch, [groups, H, 2]
+    public DeviceSpan<float> Gain;               // deep memories
+    public bool AddGain;
+    public DeviceSpan<float> GainPartials;       // scratch, [sequences or chunks, H, d]
 }
 
 /// <summary>The next rows of one sequence, written and read one after another from a state that is updated in place.</summary>
@@ -146,4 +169,77 @@ internal struct StreamArguments
     public DeviceSpan<float> State;              // [H, d, d]
     public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]. By vectors: [H*d]. Delta: none
     public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]; delta: may be empty
+}
+
+/// <summary>
+/// A deep memory over the chunks of a plan. P is the number of weights of a head's network; with momentum the recurrence carries as much again.
+/// </summary>
+internal struct DeepArguments
+{
+    public MemoryPlan Plan;
+    public DeepMemoryOptions Options;
+    public int KeptEvery;                        // chunks between states kept for the backward pass
+    public DeviceSpan<float> Queries;            // [rows, H*d]
+    public DeviceSpan<float> Keys;               // [rows, H*d]
+    public DeviceSpan<float> Values;             // [rows, H*d]
+    public DeviceSpan<float> LearningRate;       // e, [rows, H]
+    public DeviceSpan<float> LogDecay;           // [rows, H] or empty
+    public DeviceSpan<float> Momentum;           // h, [rows, H] or empty
+    public DeviceSpan<float> Weights;            // M_0, [H, P]
+    public DeviceSpan<float> Gain;               // of LN, [H*d]
+    public DeviceSpan<float> Output;             // M_t(q_t), [rows, H*d]; empty where a soup reads
+    public DeviceSpan<float> States;             // cached, [slots, H, P]
+    public DeviceSpan<float> Kept;               // states before chunks, see KeptLength, or empty
+    public DeviceSpan<float> Records;            // soup: directions and hidden inputs of the keys, [rows, H, R]
+    public DeviceSpan<float> Preactivations;     // soup: the mixed ends of the layers, [rows, H, outputs]
+    public DeviceSpan<float> OnlineWeights;      // soup in a stream: the online weights, [H, P]
+
+    public readonly long StateLength => (Momentum.IsEmpty ? 1L : 2L) * Options.WeightCount * Options.Heads;
+
+    public readonly long KeptLength => Kernels.DeepScan.Work.KeptCount(Plan.ChunkCount, Plan.ItemCount, KeptEvery) * StateLength;
+}
+
+/// <summary>Gradients of a deep scan. Empty: not wanted. The flags say whether to add to what is there.</summary>
+internal struct DeepGradients
+{
+    public DeviceSpan<float> Output;
+    public DeviceSpan<float> States;             // of the cached states, or empty
+    public DeviceSpan<float> Queries;
+    public bool AddQueries;
+    public DeviceSpan<float> Keys;
+    public bool AddKeys;
+    public DeviceSpan<float> Values;
+    public bool AddValues;
+    public DeviceSpan<float> LearningRate;
+    public bool AddLearningRate;
+    public DeviceSpan<float> LogDecay;
+    public bool AddLogDecay;
+    public DeviceSpan<float> Momentum;
+    public bool AddMomentum;
+    public DeviceSpan<float> Weights;
+    public bool AddWeights;
+    public DeviceSpan<float> Gain;
+    public bool AddGain;
+    public DeviceSpan<float> GainPartials;       // scratch, [items, H, d]
+    public DeviceSpan<float> Reads;              // soup: scratch, as Preactivations
+}
+
+/// <summary>The next rows of one sequence, written and read one after another from a state that is updated in place.</summary>
+internal struct DeepStreamArguments
+{
+    public DeepMemoryOptions Options;
+    public int Rows;
+    public int ChunkLength;
+    public int Position;                         // of the first row in its segment
+    public DeviceSpan<float> Queries;            // [rows, H*d]
+    public DeviceSpan<float> Keys;               // [rows, H*d]
+    public DeviceSpan<float> Values;             // [rows, H*d]
+    public DeviceSpan<float> LearningRate;       // [rows, H]
+    public DeviceSpan<float> LogDecay;           // [rows, H] or empty
+    public DeviceSpan<float> Momentum;           // [rows, H] or empty
+    public DeviceSpan<float> Gain;               // [H*d]
+    public DeviceSpan<float> Weights;            // [H, P]
+    public DeviceSpan<float> Start;              // weights that the chunk started with, [H, P]
+    public DeviceSpan<float> Steps;              // momentum, [H, P] or empty
+    public DeviceSpan<float> Output;             // M_t(q_t), [rows, H*d], or empty
 }

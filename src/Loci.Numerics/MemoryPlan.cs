@@ -7,7 +7,7 @@ namespace Loci.Numerics;
 /// <remarks>It is filled by the segmentation and read by the kernels; it is reused from step to step without allocating.</remarks>
 public sealed class MemoryPlan : IDisposable
 {
-    internal const int ChunkFields = 5;
+    internal const int ChunkFields = 7;
     internal const int GroupFields = 8;
     internal const int SlotFields = 4;
     internal const int MergeFields = 4;
@@ -59,13 +59,19 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Number of independent pieces of work: chunks whose states depend on each other.</summary>
     internal int ItemCount => (Items.Count + 1) / 2;
 
+    /// <summary>Number of chunks.</summary>
+    internal int ChunkCount => Chunks.Count / ChunkFields;
+
+    /// <summary>Number of chunks that are read; they come first.</summary>
+    internal int ReadChunkCount => LevelCount > 1 ? Items.Values[2 * Levels.Values[1]] : ChunkCount;
+
     /// <summary>Number of levels; see <see cref="BeginRewriting"/>.</summary>
     internal int LevelCount => Levels.Count - 1;
 
     /// <summary>Sum over the rows of the cached states read.</summary>
     public long VisibleRows => GateCount - Rows;
 
-    // first row, rows, slot or -1, whether the state starts anew, whether the rows are read (or only written)
+    // first row, rows, slot or -1, whether the state starts anew, whether the rows are read (or only written), group, item
     internal IntTable Chunks { get; }
 
     // [first chunk, past the last): chunks whose states depend on each other
@@ -136,7 +142,7 @@ public sealed class MemoryPlan : IDisposable
         return SlotCount++;
     }
 
-    /// <summary>Adds a chunk of rows that are written together, and read.</summary>
+    /// <summary>Adds a chunk of rows that are written together, and read; those of a group come before the group.</summary>
     /// <param name="firstRow">First row.</param>
     /// <param name="rows">Number of rows, at least 1.</param>
     /// <param name="slot">Slot that keeps the state after the chunk, or -1.</param>
@@ -200,7 +206,7 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>Ends filling: derives who reads each slot and hands the tables to the device.</summary>
     public void End()
     {
-        Items.Add(Chunks.Count / ChunkFields);
+        Items.Add(ChunkCount);
         Levels.Add(ItemCount);
         var groups = Groups.Values;
         var slots = Slots.Values;
@@ -251,7 +257,7 @@ public sealed class MemoryPlan : IDisposable
 
     private void AddChunk(int firstRow, int rows, int slot, bool startsFromZero, bool isRead)
     {
-        var index = Chunks.Count / ChunkFields;
+        var index = ChunkCount;
         if (startsFromZero)
         {
             if (index > 0)
@@ -267,6 +273,8 @@ public sealed class MemoryPlan : IDisposable
         Chunks.Add(slot);
         Chunks.Add(startsFromZero ? 1 : 0);
         Chunks.Add(isRead ? 1 : 0);
+        Chunks.Add(GroupCount);
+        Chunks.Add(ItemCount - 1);
         ChunkLength = Math.Max(ChunkLength, rows);
         Rows = Math.Max(Rows, firstRow + rows);
     }

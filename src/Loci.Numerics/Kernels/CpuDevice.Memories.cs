@@ -102,21 +102,24 @@ public sealed unsafe partial class CpuDevice
     {
         var work = ReadWork(arguments);
         var plan = arguments.Plan;
+        var items = plan.GroupCount * arguments.Options.Heads;
         if (arguments.IsGated)
         {
-            if (arguments.PoolsKeys)
-            {
-                _workers.For(plan.SlotCount, &MemoryRead.PoolKeys, &work);
-            }
+            ScoreSegments(arguments, work);
+        }
 
-            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.Score, &work);
-            _workers.For(plan.GroupCount, &MemoryRead.Normalize, &work);
-            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.GatedForward, &work);
+        if (arguments.Network is not null)
+        {
+            _workers.For(items, &DeepRead.Forward, &work);
+        }
+        else if (arguments.IsGated)
+        {
+            _workers.For(items, &MemoryRead.GatedForward, &work);
         }
         else
         {
             _workers.For(plan.GroupRanges.Count / 2 * arguments.Options.Heads, &MemoryRead.SumStates, &work);
-            _workers.For(plan.GroupCount * arguments.Options.Heads, &MemoryRead.SumForward, &work);
+            _workers.For(items, &MemoryRead.SumForward, &work);
         }
     }
 
@@ -124,7 +127,73 @@ public sealed unsafe partial class CpuDevice
     {
         var work = ReadWork(arguments);
         var plan = arguments.Plan;
-        int heads = arguments.Options.Heads, groups = plan.GroupCount;
+        int items = plan.GroupCount * arguments.Options.Heads, sequences = plan.GroupRanges.Count / 2;
+        SetGradients(ref work, gradients);
+        if (arguments.Network is not null)
+        {
+            if (!gradients.States.IsEmpty)
+            {
+                Fill(gradients.States, 0);
+            }
+
+            _workers.For(sequences * work.Heads, &DeepRead.Backward, &work);
+            SumRows(work.DGain, sequences, work.Stride, Pointer(gradients.Gain), gradients.AddGain);
+        }
+        else if (arguments.IsGated)
+        {
+            _workers.For(items, &MemoryRead.GatedBackwardRead, &work);
+        }
+        else
+        {
+            _workers.For(items, &MemoryRead.SumBackwardGroup, &work);
+            Fill(gradients.States, 0);
+            _workers.For(sequences * work.Heads, &MemoryRead.SumBackwardStates, &work);
+        }
+
+        if (arguments.IsGated)
+        {
+            RouterBackward(ref work, plan, gradients, arguments.Network is not null);
+        }
+    }
+
+    private void ScoreSegments(in ReadArguments arguments, MemoryRead.Work work)
+    {
+        if (arguments.PoolsKeys)
+        {
+            _workers.For(arguments.Plan.SlotCount, &MemoryRead.PoolKeys, &work);
+        }
+
+        _workers.For(arguments.Plan.GroupCount * arguments.Options.Heads, &MemoryRead.Score, &work);
+        _workers.For(arguments.Plan.GroupCount, &MemoryRead.Normalize, &work);
+    }
+
+    /// <summary>From the gradients of the gates to those of routing queries, keys, temperature and bias; of a matrix memory's states on the way.</summary>
+    private void RouterBackward(ref MemoryRead.Work work, MemoryPlan plan, in ReadGradients gradients, bool isDeep)
+    {
+        int heads = work.Heads, groups = plan.GroupCount;
+        var local = work;
+        _workers.For(groups, &MemoryRead.NormalizeBackward, &local);
+        _workers.For(groups * heads, &MemoryRead.ScoreBackward, &local);
+        if (isDeep)
+        {
+            _workers.For(plan.SlotCount * heads, &DeepRead.PooledKeyBackward, &local);
+        }
+        else
+        {
+            _workers.For(plan.SlotCount * heads, &MemoryRead.GatedBackwardSlot, &local);
+        }
+
+        if (work.DK != null)
+        {
+            _workers.For(groups * heads, &MemoryRead.GatedBackwardKeys, &local);
+        }
+
+        SumPartials(work.Partials, groups, heads, Pointer(gradients.Temperature), gradients.AddTemperature);
+        SumPartials(work.Partials + 1, groups, heads, Pointer(gradients.OnlineBias), gradients.AddOnlineBias);
+    }
+
+    private static void SetGradients(ref MemoryRead.Work work, in ReadGradients gradients)
+    {
         work.DOutput = Pointer(gradients.Output);
         work.DOnline = Pointer(gradients.Online);
         work.AddOnline = gradients.AddOnline;
@@ -138,25 +207,7 @@ public sealed unsafe partial class CpuDevice
         work.DLogits = Pointer(gradients.Logits);
         work.DPooledKeys = Pointer(gradients.PooledKeys);
         work.Partials = Pointer(gradients.Partials);
-        if (!arguments.IsGated)
-        {
-            _workers.For(groups * heads, &MemoryRead.SumBackwardGroup, &work);
-            Fill(gradients.States, 0);
-            _workers.For(plan.GroupRanges.Count / 2 * heads, &MemoryRead.SumBackwardStates, &work);
-            return;
-        }
-
-        _workers.For(groups * heads, &MemoryRead.GatedBackwardRead, &work);
-        _workers.For(groups, &MemoryRead.NormalizeBackward, &work);
-        _workers.For(groups * heads, &MemoryRead.ScoreBackward, &work);
-        _workers.For(plan.SlotCount * heads, &MemoryRead.GatedBackwardSlot, &work);
-        if (work.DK != null)
-        {
-            _workers.For(groups * heads, &MemoryRead.GatedBackwardKeys, &work);
-        }
-
-        SumPartials(work.Partials, groups, heads, Pointer(gradients.Temperature), gradients.AddTemperature);
-        SumPartials(work.Partials + 1, groups, heads, Pointer(gradients.OnlineBias), gradients.AddOnlineBias);
+        work.DGain = Pointer(gradients.GainPartials);
     }
 
     private void DeltaScanBackward(MemoryPlan plan, in MemoryScan.Work scan)
@@ -244,5 +295,8 @@ public sealed unsafe partial class CpuDevice
         Sums = Pointer(arguments.Sums),
         InitialKeys = Pointer(arguments.InitialKeys),
         InitialCount = arguments.InitialCount,
+        Network = arguments.Network is null ? default : new(arguments.Network),
+        Gain = Pointer(arguments.Gain),
+        IsGated = arguments.IsGated,
     };
 }

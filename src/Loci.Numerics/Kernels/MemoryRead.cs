@@ -9,7 +9,7 @@ namespace Loci.Numerics.Kernels;
 internal static unsafe class MemoryRead
 {
     // Rows per product: enough to amortise packing a state, few enough to stay in the first-level cache.
-    private const int Tile = 64;
+    internal const int Tile = 64;
 
     internal struct Work
     {
@@ -38,6 +38,9 @@ internal static unsafe class MemoryRead
         public float* Sums;
         public float* InitialKeys;
         public int InitialCount;
+        public DeepNetwork Network;  // of deep memories
+        public float* Gain;          // [H*d]
+        public bool IsGated;
 
         public float* DOutput;
         public float* DOnline;
@@ -48,6 +51,7 @@ internal static unsafe class MemoryRead
         public float* DLogits;
         public float* DPooledKeys;
         public float* Partials;
+        public float* DGain;         // [sequences, H, d]
         public bool AddOnline;
         public bool AddQ;
         public bool AddU;
@@ -55,7 +59,7 @@ internal static unsafe class MemoryRead
     }
 
     /// <summary>One group as the tables have it.</summary>
-    private readonly ref struct Group
+    internal readonly ref struct Group
     {
         public readonly int Row;
         public readonly int Rows;
@@ -624,7 +628,7 @@ internal static unsafe class MemoryRead
     /// The next rows of a group that read its i-th state, at most a tile of them: their numbers, and the values of <paramref name="source"/> in them,
     /// in place where they are consecutive and gathered where they are not.
     /// </summary>
-    private static int NextRows(
+    internal static int NextRows(
         in Work work, in Group group, float* gates, int i, ref int next, int* rowList, float* source, float* gathered, out float* rows, out int rowStride)
     {
         var count = 0;

@@ -5,7 +5,9 @@ namespace Loci.Numerics.Operations;
 /// <param name="SharesGates">Whether all heads share one softmax over the sum of their scores.</param>
 /// <param name="TopK">Past segments read per token; 0 reads all.</param>
 /// <param name="RouterKey">How a segment is described to the router.</param>
-public readonly record struct CachedReadOptions(int Heads, bool SharesGates = false, int TopK = 0, RouterKey RouterKey = RouterKey.NormalizedMean)
+/// <param name="DetachesStates">Whether cached states are constants to the backward pass, so that nothing learns through what a past segment wrote.</param>
+public readonly record struct CachedReadOptions(
+    int Heads, bool SharesGates = false, int TopK = 0, RouterKey RouterKey = RouterKey.NormalizedMean, bool DetachesStates = false)
 {
     /// <summary>What the sum of <paramref name="count"/> keys is multiplied by to describe their segment.</summary>
     internal float KeyScale(int count) => RouterKey switch
@@ -17,20 +19,20 @@ public readonly record struct CachedReadOptions(int Heads, bool SharesGates = fa
 }
 
 /// <summary>
-/// Reads the cached states of a matrix memory beside its online state, in one fused operation: the plain sum (Residual, equation 7 of arXiv 2602.24281)
+/// Reads the cached states of a memory beside its online state, in one fused operation: the plain sum (Residual, equation 7 of arXiv 2602.24281)
 /// or the sum weighted by a softmax over router scores (GRM, equation 9; SSC, equations 16 and 17, with <see cref="CachedReadOptions.TopK"/>).
 /// </summary>
 public static class CachedRead
 {
-    /// <summary>Adds all visible states' reads to the online reads. All of them cost one read a row: the states are summed first.</summary>
+    /// <summary>Adds all visible states' reads to the online reads. Those of matrix memories cost one read a row: the states are summed first.</summary>
     /// <param name="tape">The step.</param>
     /// <param name="plan">The plan that the scan ran with.</param>
     /// <param name="scan">The scan's online reads and cached states.</param>
     /// <param name="q">Queries, [rows, H*d].</param>
-    /// <param name="heads">H.</param>
+    /// <param name="options">Heads, and whether states are detached.</param>
     /// <returns>[rows, H*d].</returns>
-    public static Tensor Sum(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, int heads) =>
-        Apply(tape, plan, scan, q, null, null, null, null, new CachedReadOptions(heads));
+    public static Tensor Sum(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, CachedReadOptions options) =>
+        Apply(tape, plan, scan, q, null, null, null, null, options with { TopK = 0 });
 
     /// <summary>Reads the visible states through gates g = softmax(tau &lt;u, p&gt;).</summary>
     /// <param name="tape">The step.</param>
@@ -92,10 +94,12 @@ public static class CachedRead
             OnlineBias = onlineBias?.Data ?? default,
             Output = y.Data,
             PoolsKeys = isGated,
+            Network = scan.Network,
+            Gain = scan.Gain?.Data ?? default,
             PooledKeys = isGated ? tape.Allocate((long)plan.SlotCount * q.Columns) : default,
             Scores = isGated ? tape.Allocate(gates) : default,
             Gates = isGated ? tape.Allocate(gates) : default,
-            Sums = isGated ? default : tape.Allocate((long)plan.GroupCount * heads * width * width),
+            Sums = isGated || scan.Network is not null ? default : tape.Allocate((long)plan.GroupCount * heads * width * width),
         };
         tape.Device.CachedRead(arguments);
         if (record)
@@ -144,8 +148,9 @@ public static class CachedRead
             plan.RequireVersion(PlanVersion);
             var gates = _arguments.Scores.Length;
             var isGated = _arguments.IsGated;
-            var states = tape.GradientOf(Scan.States, out _);
-            var scratchStates = states.IsEmpty ? tape.Allocate(Scan.States.Shape.Count) : default;
+            var isDeep = Scan.Network is not null;
+            var states = _arguments.Options.DetachesStates ? default : tape.GradientOf(Scan.States, out _);
+            var scratchStates = states.IsEmpty && !isDeep ? tape.Allocate(Scan.States.Shape.Count) : default;
             var gradients = new ReadGradients
             {
                 Output = Output.Gradient,
@@ -155,6 +160,12 @@ public static class CachedRead
                 AddQueries = addQ,
                 States = states.IsEmpty ? scratchStates : states,
             };
+            if (isDeep)
+            {
+                gradients.Gain = tape.GradientOf(Scan.Gain!, out gradients.AddGain);
+                gradients.GainPartials = tape.Allocate(plan.GroupRanges.Count / 2 * (long)Q.Columns);
+            }
+
             if (isGated)
             {
                 // Where u is q, the second contribution is added to the first.
@@ -171,6 +182,7 @@ public static class CachedRead
             tape.Return(gradients.Logits);
             tape.Return(gradients.PooledKeys);
             tape.Return(gradients.Partials);
+            tape.Return(gradients.GainPartials);
             tape.Return(scratchStates);
         }
 

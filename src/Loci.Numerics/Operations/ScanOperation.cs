@@ -49,7 +49,7 @@ internal static class ScanOperation
             WriteGate = writeGate?.Data ?? default,
             Output = output.Data,
             States = states.Data,
-            ChunkStates = record ? tape.Allocate((long)(plan.Chunks.Count / MemoryPlan.ChunkFields) * heads * width * width) : default,
+            ChunkStates = record ? tape.Allocate((long)plan.ChunkCount * heads * width * width) : default,
         };
         tape.Device.MatrixScan(arguments);
         if (record)
@@ -168,5 +168,9 @@ internal static class ScanOperation
 
 /// <summary>What a memory scan gives.</summary>
 /// <param name="Output">Online reads M_t q_t, [rows, H*d].</param>
-/// <param name="States">Cached states, [slots, H, d_k, d_v]: transposed, so that a read is q times a state.</param>
-public readonly record struct ScanResult(Tensor Output, Tensor States);
+/// <param name="States">
+/// Cached states: of matrix memories [slots, H, d_k, d_v], transposed, so that a read is q times a state; of deep ones [slots, H, weights], see <see cref="DeepMemoryOptions"/>.
+/// </param>
+/// <param name="Network">The network that the states are weights of; null for matrix memories.</param>
+/// <param name="Gain">Gain of the network's norm, [H*d].</param>
+public readonly record struct ScanResult(Tensor Output, Tensor States, DeepMemoryOptions? Network = null, Tensor? Gain = null);

@@ -26,10 +26,10 @@ internal abstract class CacheReader
     internal static CacheReader Create(Device device, string prefix, ModelConfiguration model, CacheConfiguration cache, Initializer initializer) =>
         cache.Aggregation switch
         {
-            AggregationKind.Residual => new ResidualMemory(model.Heads),
-            AggregationKind.GatedResidual => new GatedResidualMemory(new Router(device, prefix, model.Heads, cache.Router, 0, initializer)),
-            AggregationKind.MemorySoup => new MemorySoup(new Router(device, prefix, model.Heads, cache.Router, 0, initializer)),
-            AggregationKind.SparseSelective => new SparseSelectiveCaching(new Router(device, prefix, model.Heads, cache.Router, cache.TopK, initializer)),
+            AggregationKind.Residual => new ResidualMemory(model.Heads, cache.DetachStates),
+            AggregationKind.GatedResidual => new GatedResidualMemory(new Router(device, prefix, model.Heads, cache, 0, initializer)),
+            AggregationKind.MemorySoup => new MemorySoup(new Router(device, prefix, model.Heads, cache, 0, initializer)),
+            AggregationKind.SparseSelective => new SparseSelectiveCaching(new Router(device, prefix, model.Heads, cache, cache.TopK, initializer)),
             _ => new OnlineMemory(),
         };
 }

@@ -7,9 +7,10 @@ namespace Loci.Caching;
 /// <summary>The router's learned tensors and options: logit = tau &lt;u, p&gt; (+ bias for the online segment).</summary>
 internal sealed class Router
 {
-    public Router(Device device, string prefix, int heads, RouterConfiguration configuration, int topK, Initializer initializer)
+    public Router(Device device, string prefix, int heads, CacheConfiguration cache, int topK, Initializer initializer)
     {
-        Options = new CachedReadOptions(heads, configuration.SharedGates, topK, configuration.Key);
+        var configuration = cache.Router;
+        Options = new CachedReadOptions(heads, configuration.SharedGates, topK, configuration.Key, cache.DetachStates);
         Temperature = initializer.Constant(device, prefix + "router.temperature", new Shape(heads), configuration.InitialTemperature);
         if (configuration.OnlineBias is { } bias)
         {

@@ -81,6 +81,9 @@ public sealed record CacheConfiguration
     /// <summary>Past segments that sparse selective caching reads per token.</summary>
     public int TopK { get; init; } = 4;
 
+    /// <summary>Whether cached states are constants to the backward pass; by default gradients reach whatever wrote them.</summary>
+    public bool DetachStates { get; init; }
+
     /// <summary>The router of the gated aggregations.</summary>
     public RouterConfiguration Router { get; init; } = new();
 }

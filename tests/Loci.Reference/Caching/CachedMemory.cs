@@ -107,8 +107,7 @@ public static class CachedMemory
         Forward(q, k, v, u, temperature, options, heads, sequenceStarts, (head, start, end, keys, values) => new DeepMemory(
             keys,
             values,
-            parameters.W1[head],
-            parameters.W2[head],
+            parameters.Weights[head],
             parameters.Gain?[head],
             Sequences.Gate(gates.LearningRate, head, start, end)!,
             Sequences.Gate(gates.LogDecay, head, start, end),

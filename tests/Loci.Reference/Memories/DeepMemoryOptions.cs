@@ -20,6 +20,9 @@ public sealed record DeepMemoryOptions(InnerLoss Loss)
     /// <summary>M(x) = x + LN(W_1 gelu(W_2 x)); false leaves LN out.</summary>
     public bool Normalize { get; init; } = true;
 
+    /// <summary>Whether M adds its input to its output.</summary>
+    public bool Residual { get; init; } = true;
+
     /// <summary>Added to the variance in LN.</summary>
     public double NormalizationEpsilon { get; init; } = 1e-6;
 
@@ -37,7 +40,6 @@ public sealed record DeepMemoryOptions(InnerLoss Loss)
 public sealed record DeepMemoryGates(Real[,] LearningRate, Real[,]? LogDecay = null, Real[,]? Momentum = null);
 
 /// <summary>The learned parameters of a layer of deep memories, one of each per head.</summary>
-/// <param name="W1">[d, hidden]: the initial weights M_0, shared by all segments.</param>
-/// <param name="W2">[hidden, d]</param>
+/// <param name="Weights">The initial weights M_0, shared by all segments: W_1, ..., W_n of every head.</param>
 /// <param name="Gain">[d], of LN; null = 1</param>
-public sealed record DeepMemoryParameters(Real[][,] W1, Real[][,] W2, Real[][]? Gain = null);
+public sealed record DeepMemoryParameters(Real[][][,] Weights, Real[][]? Gain = null);

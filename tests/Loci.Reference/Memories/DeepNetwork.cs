@@ -1,22 +1,33 @@
 namespace Loci.Reference;
 
-/// <summary>M(x) = x + LN(W_1 gelu(W_2 x)), and the gradients of an inner loss, written out so that they are differentiable themselves.</summary>
+/// <summary>
+/// M(x) = x + LN(W_1 gelu(W_2 gelu(... W_n x))), and the gradients of an inner loss, written out so that they are differentiable themselves.
+/// Depth 1 without residual and norm is a matrix, M(x) = W_1 x.
+/// </summary>
 public static class DeepNetwork
 {
-    /// <param name="w1">[d, hidden]</param>
-    /// <param name="w2">[hidden, d]</param>
+    /// <param name="weights">W_1 [d, hidden], ..., W_n [hidden, d]; at depth 1 W_1 [d, d].</param>
     /// <param name="gain">[d], of LN; null = 1</param>
     /// <param name="x">[d]</param>
-    /// <param name="options">Norm and GELU.</param>
-    public static Real[] Forward(Real[,] w1, Real[,] w2, Real[]? gain, Real[] x, DeepMemoryOptions options)
+    /// <param name="options">Norm, residual and GELU.</param>
+    public static Real[] Forward(Real[][,] weights, Real[]? gain, Real[] x, DeepMemoryOptions options)
     {
-        Real[] output = Matrix.Product(w1, Array.ConvertAll(Matrix.Product(w2, x), z => Gelu(z, options)));
+        Real[] output = x;
+        for (int i = weights.Length - 1; i >= 0; i--)
+        {
+            output = Matrix.Product(weights[i], output);
+            if (i > 0)
+            {
+                output = Array.ConvertAll(output, z => Gelu(z, options));
+            }
+        }
+
         if (options.Normalize)
         {
             output = Gain(LayerNorm.Normalize(output, options.NormalizationEpsilon).Normalized, gain);
         }
 
-        return Add(x, output);
+        return options.Residual ? Add(x, output) : output;
     }
 
     /// <summary>l(M(k), v).</summary>
@@ -31,25 +42,42 @@ public static class DeepNetwork
         return Matrix.Dot(error, error);
     }
 
-    /// <summary>The gradients of l(M(k), v) with respect to W_1 and W_2, each clipped.</summary>
-    public static (Real[,] W1, Real[,] W2) Gradient(Real[,] w1, Real[,] w2, Real[]? gain, Real[] k, Real[] v, DeepMemoryOptions options)
+    /// <summary>The gradients of l(M(k), v) with respect to W_1, ..., W_n, each clipped.</summary>
+    public static Real[][,] Gradient(Real[][,] weights, Real[]? gain, Real[] k, Real[] v, DeepMemoryOptions options)
     {
-        Real[] z = Matrix.Product(w2, k); // [hidden]
-        Real[] a = Array.ConvertAll(z, x => Gelu(x, options)); // [hidden]
-        Real[] o = Matrix.Product(w1, a); // [d]
-        Real[] y = Forward(w1, w2, gain, k, options); // [d]
+        int depth = weights.Length;
+        var inputs = new Real[depth][]; // of W_i
+        var z = new Real[depth][]; // W_i times its input
+        inputs[depth - 1] = k;
+        for (int i = depth - 1; i >= 0; i--)
+        {
+            z[i] = Matrix.Product(weights[i], inputs[i]);
+            if (i > 0)
+            {
+                inputs[i - 1] = Array.ConvertAll(z[i], x => Gelu(x, options));
+            }
+        }
+
+        Real[] y = Forward(weights, gain, k, options); // [d]
         Real[] dy = options.Loss == InnerLoss.InnerProduct
             ? Array.ConvertAll(v, x => -x)
             : Array.ConvertAll(Subtract(y, v), error => 2 * error); // [d]
-        Real[] dOutput = options.Normalize ? NormBackward(o, Gain(dy, gain), options.NormalizationEpsilon) : dy; // [d]
-        Real[] da = Matrix.Product(Matrix.Transpose(w1), dOutput); // [hidden]
-        var dz = new Real[z.Length]; // [hidden]
-        for (int i = 0; i < dz.Length; i++)
+        Real[] delta = options.Normalize ? NormBackward(z[0], Gain(dy, gain), options.NormalizationEpsilon) : dy;
+        var gradients = new Real[depth][,];
+        for (int i = 0; i < depth; i++)
         {
-            dz[i] = da[i] * (options.ApproximateGelu ? Real.GeluTanhDerivative(z[i]) : Real.GeluDerivative(z[i]));
+            gradients[i] = Clip(Outer(delta, inputs[i]), options.GradientClip);
+            if (i < depth - 1)
+            {
+                delta = Matrix.Product(Matrix.Transpose(weights[i]), delta);
+                for (int j = 0; j < delta.Length; j++)
+                {
+                    delta[j] *= options.ApproximateGelu ? Real.GeluTanhDerivative(z[i + 1][j]) : Real.GeluDerivative(z[i + 1][j]);
+                }
+            }
         }
 
-        return (Clip(Outer(dOutput, a), options.GradientClip), Clip(Outer(dz, k), options.GradientClip));
+        return gradients;
     }
 
     private static Real Gelu(Real x, DeepMemoryOptions options) => options.ApproximateGelu ? Real.GeluTanh(x) : Real.Gelu(x);

@@ -386,7 +386,7 @@ public sealed class MatrixMemoryTests
             var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
             var y = settings.Aggregation == Aggregation.None ? scan.Output : settings.IsRouted
                 ? CachedRead.Gated(tape, plan, scan, q, u, k, tau, bias, options)
-                : CachedRead.Sum(tape, plan, scan, q, heads);
+                : CachedRead.Sum(tape, plan, scan, q, options);
             Tape.Keep(y);
             Output = tape.ToHost(y);
             tape.Backward(y, inputs.Seeds);

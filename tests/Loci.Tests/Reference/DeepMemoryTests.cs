@@ -24,15 +24,16 @@ public sealed class DeepMemoryTests
         Real[,] w1 = tape.Variables(Samples.Normal(Size * Hidden, 1), Size, Hidden);
         Real[,] w2 = tape.Variables(Samples.Normal(Hidden * Size, 2), Hidden, Size);
         Real[] gain = Reals(3), k = Reals(4), v = Reals(5);
-        RealGradient expected = tape.Gradient(DeepNetwork.Loss(DeepNetwork.Forward(w1, w2, gain, k, options), v, loss));
-        (Real[,] g1, Real[,] g2) = DeepNetwork.Gradient(w1, w2, gain, k, v, options);
+        RealGradient expected = tape.Gradient(DeepNetwork.Loss(DeepNetwork.Forward([w1, w2], gain, k, options), v, loss));
+        Real[][,] g = DeepNetwork.Gradient([w1, w2], gain, k, v, options);
+        (Real[,] g1, Real[,] g2) = (g[0], g[1]);
         Assert.Equal(expected.Of(w1), Matrix.Values(g1), Close);
         Assert.Equal(expected.Of(w2), Matrix.Values(g2), Close);
 
         foreach ((Real[,] full, Real[,] clipped) in new[]
         {
-            (g1, DeepNetwork.Gradient(w1, w2, gain, k, v, options with { GradientClip = 0.01 }).W1),
-            (g2, DeepNetwork.Gradient(w1, w2, gain, k, v, options with { GradientClip = 0.01 }).W2),
+            (g1, DeepNetwork.Gradient([w1, w2], gain, k, v, options with { GradientClip = 0.01 })[0]),
+            (g2, DeepNetwork.Gradient([w1, w2], gain, k, v, options with { GradientClip = 0.01 })[1]),
         })
         {
             double norm = Math.Sqrt(Matrix.Values(full).Sum(x => x * x));
@@ -53,13 +54,13 @@ public sealed class DeepMemoryTests
         DeepMemory memory = x.Memory(0, options);
         var history = new MemoryHistory(memory);
         Real[][] k = Sequences.Head(x.K, 1, 0, 0, Tokens), v = Sequences.Head(x.V, 1, 0, 0, Tokens);
-        Real[,] start = x.Parameters.W1[0], momentum = new Real[Size, Hidden];
-        Real[,] second = x.Parameters.W2[0];
+        Real[,] start = x.Parameters.Weights[0][0], momentum = new Real[Size, Hidden];
+        Real[,] second = x.Parameters.Weights[0][1];
         for (int first = 0; first < Tokens; first += chunk)
         {
             int end = Math.Min(first + chunk, Tokens);
             var gradients = Enumerable.Range(first, end - first)
-                .Select(j => DeepNetwork.Gradient(start, second, x.Parameters.Gain![0], k[j], v[j], options).W1).ToArray();
+                .Select(j => DeepNetwork.Gradient([start, second], x.Parameters.Gain![0], k[j], v[j], options)[0]).ToArray();
             Real[,] weights = start, s = momentum;
             for (int t = first; t < end; t++)
             {
@@ -95,7 +96,7 @@ public sealed class DeepMemoryTests
                 var x = Sample.Make(1, seed);
                 Real[] k = Sequences.Head(x.K, 1, 0, 0, 1)[0], v = Sequences.Head(x.V, 1, 0, 0, 1)[0];
                 Real[] rate = [1e-3];
-                var memory = new DeepMemory([k], [v], x.Parameters.W1[0], x.Parameters.W2[0], x.Parameters.Gain![0], rate, null, null, options);
+                var memory = new DeepMemory([k], [v], x.Parameters.Weights[0], x.Parameters.Gain![0], rate, null, null, options);
                 double before = DeepNetwork.Loss(memory.Read(memory.Initial.Weights, k), v, options.Loss).Value;
                 double after = DeepNetwork.Loss(memory.Read(memory.Write(memory.Initial, 0).Weights, k), v, options.Loss).Value;
                 Assert.True(after < before, $"seed {seed}: {before:R} became {after:R}");
@@ -183,7 +184,7 @@ public sealed class DeepMemoryTests
                             x[1],
                             x[2],
                             x[3],
-                            new DeepMemoryParameters([x[4]], [x[5]], [Matrix.Flatten(x[6])]),
+                            new DeepMemoryParameters([[x[4], x[5]]], [Matrix.Flatten(x[6])]),
                             new DeepMemoryGates(
                                 Activation.Sigmoid(x[7]), Matrix.Map(x[8], y => -Real.Softplus(y)), Activation.Sigmoid(x[9])),
                             memory,
@@ -209,7 +210,7 @@ public sealed class DeepMemoryTests
             {
                 var tape = new RealTape();
                 Real[,] q = Vary(tape, x.Q), k = Vary(tape, x.K), v = Vary(tape, x.V);
-                Real[,] w1 = Vary(tape, x.Parameters.W1[0]), w2 = Vary(tape, x.Parameters.W2[0]);
+                Real[,] w1 = Vary(tape, x.Parameters.Weights[0][0]), w2 = Vary(tape, x.Parameters.Weights[0][1]);
                 Real[] gain = tape.Variables(Matrix.Values(x.Parameters.Gain![0]));
                 var gates = new DeepMemoryGates(Vary(tape, x.Gates.LearningRate), Vary(tape, x.Gates.LogDecay!), Vary(tape, x.Gates.Momentum!));
                 Real[,] y = CachedMemory.Forward(
@@ -217,7 +218,7 @@ public sealed class DeepMemoryTests
                     k,
                     v,
                     x.U,
-                    new DeepMemoryParameters([w1], [w2], [gain]),
+                    new DeepMemoryParameters([[w1, w2]], [gain]),
                     gates,
                     memory,
                     null,
@@ -254,8 +255,7 @@ public sealed class DeepMemoryTests
             Samples.Matrix(Tokens, heads * Size, 10 * seed + 3),
             Samples.Matrix(Tokens, heads * Size, 10 * seed + 4),
             new DeepMemoryParameters(
-                [.. Enumerable.Range(0, heads).Select(head => Samples.Matrix(Size, Hidden, 10 * seed + 50 + head))],
-                [.. Enumerable.Range(0, heads).Select(head => Samples.Matrix(Hidden, Size, 10 * seed + 60 + head))],
+                [.. Enumerable.Range(0, heads).Select(head => new[] { Samples.Matrix(Size, Hidden, 10 * seed + 50 + head), Samples.Matrix(Hidden, Size, 10 * seed + 60 + head) })],
                 [.. Enumerable.Range(0, heads).Select(head => Reals(10 * seed + 70 + head))]),
             new DeepMemoryGates(
                 Activation.Sigmoid(Samples.Matrix(Tokens, heads, 10 * seed + 5)),
@@ -265,8 +265,7 @@ public sealed class DeepMemoryTests
         public DeepMemory Memory(int head, DeepMemoryOptions options) => new(
             Sequences.Head(K, Heads, head, 0, Tokens),
             Sequences.Head(V, Heads, head, 0, Tokens),
-            Parameters.W1[head],
-            Parameters.W2[head],
+            Parameters.Weights[head],
             Parameters.Gain![head],
             Sequences.Gate(Gates.LearningRate, head, 0, Tokens)!,
             Sequences.Gate(Gates.LogDecay, head, 0, Tokens),

@@ -1,0 +1,437 @@
+namespace Loci.Numerics.Kernels;
+
+/// <summary>
+/// The chunked form of a deep memory. All gradients of a chunk are taken at the weights that it starts with, so that the weights at its row t are those weights, the momentum before
+/// the chunk and a weighted sum of the rows' rank-1 directions (see <see cref="DeepGates"/>), and a layer's product with an input x is
+///   x W_t = A_t x W + B_t x S + sum_{j at most t} c_tj (x . h_j) D_j:
+/// masked matrix products; no row's weights are ever formed. The backward pass runs the chunks in reverse and computes what it needs anew from the states kept every
+/// <see cref="KeptRows"/> rows.
+/// </summary>
+internal static unsafe partial class DeepScan
+{
+    // A state is kept for the backward pass at least so many rows after the one before.
+    public const int KeptRows = 64;
+
+    internal struct Work
+    {
+        public DeepNetwork Network;
+        public int Heads;
+        public int Stride;
+        public int ChunkLength;
+        public int FirstItem;        // of the level
+        public int KeptEvery;        // chunks
+        public int* Chunks;
+        public int* Items;
+        public float* Q;
+        public float* K;
+        public float* V;
+        public float* Rate;
+        public float* LogDecay;
+        public float* Momentum;
+        public float* Weights;       // M_0, [H, P]
+        public float* Gain;          // [H*d]
+        public float* Output;        // null where nothing is read
+        public float* States;        // [slots, H, P]
+        public float* Kept;          // [kept, H, P or 2P]: weights, then momentum; null outside recording
+        public float* Records;       // D, then the hidden inputs of the keys, [rows, H, R]; soup only
+
+        // Gradients; null where not wanted.
+        public float* DOutput;
+        public float* DStates;
+        public float* DQ;
+        public float* DK;
+        public float* DV;
+        public float* DRate;
+        public float* DLogDecay;
+        public float* DMomentum;
+        public float* DGain;         // [items, H, d]
+        public float* Preactivations; // soup: what went into every layer's end, [rows, H, outputs]
+        public float* DReads;        // soup: gradients of the online products, as Preactivations
+        public bool AddQ;
+        public bool AddK;
+        public bool AddV;
+        public bool AddRate;
+        public bool AddLogDecay;
+        public bool AddMomentum;
+
+        public readonly bool HasMomentum => Momentum != null;
+
+        public readonly int StateLength => HasMomentum ? 2 * Network.WeightCount : Network.WeightCount;
+
+        public readonly int RecordLength => Network.OutputCount + Network.HiddenCount;
+
+        /// <summary>Where the state before a chunk is kept. Distinct chunks that keep one have distinct places, the first one of an item among them.</summary>
+        public readonly float* KeptAt(int item, int first, int chunk, int head) =>
+            Kept + (((((long)(first / KeptEvery) + item + ((chunk - first) / KeptEvery)) * Heads) + head) * StateLength);
+
+        public static long KeptCount(int chunks, int items, int keptEvery) => (chunks / keptEvery) + items + 1;
+    }
+
+    /// <summary>Weights and momentum of one head; no momentum yet where S is null.</summary>
+    internal struct State
+    {
+        public float* W;
+        public float* S;
+    }
+
+    /// <summary>Panels of one chunk: rows of keys and of queries on their way through the layers.</summary>
+    internal struct Panels
+    {
+        public DeepNetwork Network;
+        public int Rows;             // most rows
+        public float* Hidden;        // h: inputs of the layers 1.. for the keys, [layers][rows, hidden]
+        public float* Slope;         // gelu' behind them
+        public float* Delta;         // gradient of the inner loss at every layer's end, [layers][rows, out]
+        public float* Direction;     // D: minus the clipped delta
+        public float* Scale;         // of the clip, [layers][rows]
+        public float* Normalized;    // LN(o) of the keys, [rows, d]
+        public float* Inverse;       // 1 / deviation, [rows]
+
+        public readonly float* HiddenOf(int layer) => Hidden + ((long)(layer - 1) * Rows * Network.Hidden);
+
+        public readonly float* SlopeOf(int layer) => Slope + ((long)(layer - 1) * Rows * Network.Hidden);
+
+        public readonly float* DeltaOf(int layer) => Delta + ((long)layer * Rows * Network.Wide);
+
+        public readonly float* DirectionOf(int layer) => Direction + ((long)layer * Rows * Network.Wide);
+
+        public readonly float* ScaleOf(int layer) => Scale + ((long)layer * Rows);
+    }
+
+    /// <summary>Rows at equal distances.</summary>
+    internal readonly struct RowBlock(float* data, int stride)
+    {
+        public void Deconstruct(out float* start, out int distance)
+        {
+            start = data;
+            distance = stride;
+        }
+    }
+
+    /// <summary>Hands out parts of the scratch memory; without memory it only counts.</summary>
+    internal ref struct Carver(float* memory)
+    {
+        public nuint Used;
+
+        public float* Take(long count)
+        {
+            var start = memory + Used;
+            Used += ((nuint)count + 15) / 16 * 16;
+            return start;
+        }
+    }
+
+    public static void Forward(void* state, int index, int worker)
+    {
+        ref var work = ref *(Work*)state;
+        int item = work.FirstItem + (index / work.Heads), head = index % work.Heads;
+        Carver counter = new(null);
+        CarveForward(work, ref counter, out _);
+        Carver carver = new(KernelScratch.Get(counter.Used));
+        CarveForward(work, ref carver, out var scratch);
+        int first = work.Items[2 * item], past = work.Items[(2 * item) + 1];
+        var current = Initial(work, head);
+        for (var i = first; i < past; i++)
+        {
+            var chunk = work.Chunks + (i * MemoryPlan.ChunkFields);
+            int row = chunk[0], rows = chunk[1], slot = chunk[2];
+            var offset = ((long)row * work.Stride) + (head * work.Network.Width);
+            LoadGates(work, scratch.Gates, row, rows, head);
+            WriteKeys(work, scratch.Panels, current, work.K + offset, work.V + offset, head, rows, scratch.X);
+            if (work.Records != null && chunk[4] != 0)
+            {
+                Record(work, scratch.Panels, row, rows, head);
+            }
+            else if (work.Output != null && chunk[4] != 0)
+            {
+                Read(work, scratch, current, work.Q + offset, work.K + offset, work.Output + offset, head, rows);
+            }
+
+            if (i == past - 1 && slot < 0)
+            {
+                break;
+            }
+
+            // The next state is written where it is kept, so that it needs no copy.
+            var isKept = work.Kept != null && i + 1 < past && (i + 1 - first) % work.KeptEvery == 0;
+            var next = isKept ? Split(work, work.KeptAt(item, first, i + 1, head)) : Split(work, scratch.State);
+            Advance(work, scratch.Panels, scratch.Gates, current, next, work.K + offset, rows, scratch.X);
+            current = next;
+            if (slot >= 0)
+            {
+                MemoryVector.Copy(current.W, work.States + ((((long)slot * work.Heads) + head) * work.Network.WeightCount), work.Network.WeightCount);
+            }
+        }
+    }
+
+    internal struct ForwardScratch
+    {
+        public Panels Panels;
+        public DeepGates Gates;
+        public float* State;         // [P or 2P]
+        public float* X;             // [rows, wide]
+        public float* Y;             // [rows, wide]
+        public float* Z;             // [rows, wide]
+        public float* P;             // [rows, rows]
+    }
+
+    internal static State Initial(in Work work, int head) => new() { W = work.Weights + ((long)head * work.Network.WeightCount) };
+
+    internal static State Split(in Work work, float* memory) => new() { W = memory, S = work.HasMomentum ? memory + work.Network.WeightCount : null };
+
+    internal static void CarvePanels(in DeepNetwork network, int rows, ref Carver carver, out Panels panels)
+    {
+        panels = new Panels { Network = network, Rows = rows };
+        panels.Hidden = carver.Take((long)(network.Depth - 1) * rows * network.Hidden);
+        panels.Slope = carver.Take((long)(network.Depth - 1) * rows * network.Hidden);
+        panels.Delta = carver.Take((long)network.Depth * rows * network.Wide);
+        panels.Direction = carver.Take((long)network.Depth * rows * network.Wide);
+        panels.Scale = carver.Take((long)network.Depth * rows);
+        panels.Normalized = carver.Take((long)rows * network.Width);
+        panels.Inverse = carver.Take(rows);
+    }
+
+    internal static void LoadGates(in Work work, in DeepGates gates, int row, int rows, int head)
+    {
+        var index = ((long)row * work.Heads) + head;
+        gates.Load(
+            work.Rate + index, work.LogDecay == null ? null : work.LogDecay + index, work.Momentum == null ? null : work.Momentum + index, rows, work.Heads);
+    }
+
+    /// <summary>
+    /// The rows' directions of descent at the weights that the chunk starts with. Where wanted, curvature receives (delta W^T) o gelu'', by which a direction depends on its layer's input.
+    /// </summary>
+    internal static void WriteKeys(in Work work, in Panels panels, in State state, float* k, float* v, int head, int rows, float* z, float* curvature = null)
+    {
+        var network = work.Network;
+        var gain = work.Gain + (head * network.Width);
+        int last = network.Depth - 1, stride = work.Stride;
+        for (var layer = 0; layer <= last; layer++)
+        {
+            int width = network.Out(layer);
+            var (x, xStride) = KeyInput(panels, layer, k, stride);
+            var end = layer == last ? panels.Normalized : z;
+            MatrixProduct.MultiplySmall(false, false, rows, width, network.In(layer), x, xStride, state.W + network.Offset(layer), width, end, width, false);
+            if (layer < last)
+            {
+                DeepNetwork.Gelu(
+                    z, panels.HiddenOf(layer + 1), panels.SlopeOf(layer + 1), curvature == null ? null : curvature + ((long)layer * panels.Rows * network.Hidden), rows * width);
+            }
+        }
+
+        var delta = panels.DeltaOf(last);
+        for (var t = 0; t < rows; t++)
+        {
+            panels.Inverse[t] = network.LossGradient(
+                panels.Normalized + (t * network.Width), k + ((long)t * stride), v + ((long)t * stride), gain, delta + (t * network.Width));
+        }
+
+        for (var layer = last - 1; layer >= 0; layer--)
+        {
+            // delta [rows, out] = (delta W^T) o gelu'
+            int width = network.Out(layer), after = network.Out(layer + 1);
+            MatrixProduct.MultiplySmall(
+                false, true, rows, width, after, panels.DeltaOf(layer + 1), after, state.W + network.Offset(layer + 1), after, panels.DeltaOf(layer), width, false);
+            if (curvature != null)
+            {
+                var bend = curvature + ((long)layer * panels.Rows * network.Hidden);
+                Multiply(panels.DeltaOf(layer), bend, bend, rows * width);
+            }
+
+            Multiply(panels.DeltaOf(layer), panels.SlopeOf(layer + 1), panels.DeltaOf(layer), rows * width);
+        }
+
+        for (var layer = 0; layer <= last; layer++)
+        {
+            int width = network.Out(layer);
+            var (x, xStride) = KeyInput(panels, layer, k, stride);
+            for (var t = 0; t < rows; t++)
+            {
+                float* d = panels.DeltaOf(layer) + (t * width), h = x + ((long)t * xStride);
+                var squares = MemoryVector.Dot(d, d, width) * MemoryVector.Dot(h, h, network.In(layer));
+                var scale = squares > network.Clip * network.Clip ? network.Clip / MathF.Sqrt(squares) : 1;
+                panels.ScaleOf(layer)[t] = scale;
+                MemoryVector.Scale(-scale, d, panels.DirectionOf(layer) + (t * width), width);
+            }
+        }
+    }
+
+    /// <summary>M_t(q_t) of the chunk's rows.</summary>
+    private static void Read(in Work work, in ForwardScratch scratch, in State state, float* q, float* k, float* y, int head, int rows)
+    {
+        var network = work.Network;
+        float* x = q, z = scratch.Z;
+        var xStride = work.Stride;
+        for (var layer = 0; layer < network.Depth; layer++)
+        {
+            var width = network.Out(layer);
+            var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
+            Product(
+                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.P, scratch.X);
+            if (layer < network.Depth - 1)
+            {
+                DeepNetwork.Gelu(z, scratch.Y, null, null, rows * width);
+                x = scratch.Y;
+                xStride = width;
+            }
+        }
+
+        for (var t = 0; t < rows; t++)
+        {
+            _ = network.Output(z + (t * network.Width), q + ((long)t * work.Stride), work.Gain + (head * network.Width), y + ((long)t * work.Stride));
+        }
+    }
+
+    /// <summary>
+    /// One layer's product at the weights of every row: z = A o (x W) + B o (x S) + ((x H^T) o C) D. P keeps x H^T o C where wanted.
+    /// </summary>
+    internal static void Product(
+        in DeepNetwork network, int layer, in State state, in DeepGates gates, int rows, float* x, int xStride, float* h, int hStride, float* direction, int directionStride,
+        float* z, int zStride, float* p, float* scaled)
+    {
+        int input = network.In(layer), width = network.Out(layer), offset = network.Offset(layer);
+        float* left = x;
+        var leftStride = xStride;
+        if (gates.HasDecay)
+        {
+            ScaleRows(gates.A, x, xStride, scaled, input, rows, input);
+            left = scaled;
+            leftStride = input;
+        }
+
+        MatrixProduct.MultiplySmall(false, false, rows, width, input, left, leftStride, state.W + offset, width, z, zStride, false);
+        if (state.S != null)
+        {
+            ScaleRows(gates.B, x, xStride, scaled, input, rows, input);
+            MatrixProduct.MultiplySmall(false, false, rows, width, input, scaled, input, state.S + offset, width, z, zStride, true);
+        }
+
+        // P [rows, rows] = (X H^T) o C
+        MatrixProduct.MultiplySmall(false, true, rows, rows, input, x, xStride, h, hStride, p, rows, false);
+        Mask(gates.C, p, rows);
+        MatrixProduct.MultiplySmall(false, false, rows, width, rows, p, rows, direction, directionStride, z, zStride, true);
+    }
+
+    /// <summary>The state after a chunk; it may take the place of the one before.</summary>
+    internal static void Advance(in Work work, in Panels panels, in DeepGates gates, in State before, in State after, float* k, int rows, float* scaled)
+    {
+        var network = work.Network;
+        var last = rows - 1;
+        Combine(before, after, network.WeightCount, gates.A[last], gates.B[last], gates.H[last]);
+        for (var layer = 0; layer < network.Depth; layer++)
+        {
+            int input = network.In(layer), width = network.Out(layer), offset = network.Offset(layer);
+            var (h, hStride) = KeyInput(panels, layer, k, work.Stride);
+
+            // W += H^T (c o D), S += H^T (s o D); the narrower side is scaled.
+            AddDirections(gates.LastWeight(rows), h, hStride, input, panels.DirectionOf(layer), width, after.W + offset, rows, scaled);
+            if (after.S != null)
+            {
+                AddDirections(gates.LastMomentum(rows), h, hStride, input, panels.DirectionOf(layer), width, after.S + offset, rows, scaled);
+            }
+        }
+    }
+
+    internal static RowBlock KeyInput(in Panels panels, int layer, float* k, int stride) =>
+        layer == 0 ? new(k, stride) : new(panels.HiddenOf(layer), panels.Network.Hidden);
+
+    internal static void ScaleRows(float* factors, float* x, int xStride, float* y, int yStride, int rows, int width)
+    {
+        for (var t = 0; t < rows; t++)
+        {
+            MemoryVector.Scale(factors[t], x + ((long)t * xStride), y + ((long)t * yStride), width);
+        }
+    }
+
+    /// <summary>p o= c, with zeros above the diagonal whatever was there.</summary>
+    internal static void Mask(float* c, float* p, int rows)
+    {
+        for (var t = 0; t < rows; t++)
+        {
+            var line = (long)t * rows;
+            Multiply(p + line, c + line, p + line, t + 1);
+            MemoryVector.Zero(p + line + t + 1, rows - t - 1);
+        }
+    }
+
+    internal static void Multiply(float* a, float* b, float* y, int count)
+    {
+        var i = 0;
+        for (; i <= count - Lanes.Count; i += Lanes.Count)
+        {
+            Lanes.Store(Lanes.Load(a + i, Lanes.Count) * Lanes.Load(b + i, Lanes.Count), y + i, Lanes.Count);
+        }
+
+        if (i < count)
+        {
+            Lanes.Store(Lanes.Load(a + i, count - i) * Lanes.Load(b + i, count - i), y + i, count - i);
+        }
+    }
+
+    private static void CarveForward(in Work work, ref Carver carver, out ForwardScratch scratch)
+    {
+        var network = work.Network;
+        var rows = work.ChunkLength;
+        scratch = default;
+        CarvePanels(network, rows, ref carver, out scratch.Panels);
+        scratch.Gates = DeepGates.In(carver.Take((long)DeepGates.Size(rows)), rows, work.LogDecay != null, work.HasMomentum);
+        scratch.State = carver.Take(work.StateLength);
+        scratch.X = carver.Take((long)rows * network.Wide);
+        scratch.Y = carver.Take((long)rows * network.Wide);
+        scratch.Z = carver.Take((long)rows * network.Wide);
+        scratch.P = carver.Take((long)rows * rows);
+    }
+
+    private static void AddDirections(
+        float* weights, float* h, int hStride, int input, float* direction, int width, float* matrix, int rows, float* scaled)
+    {
+        if (input <= width)
+        {
+            ScaleRows(weights, h, hStride, scaled, input, rows, input);
+            MatrixProduct.MultiplySmall(true, false, input, width, rows, scaled, input, direction, width, matrix, width, true);
+        }
+        else
+        {
+            ScaleRows(weights, direction, width, scaled, width, rows, width);
+            MatrixProduct.MultiplySmall(true, false, input, width, rows, h, hStride, scaled, width, matrix, width, true);
+        }
+    }
+
+    /// <summary>W' = a W + b S, S' = h S.</summary>
+    private static void Combine(in State before, in State after, int count, float a, float b, float h)
+    {
+        if (before.S == null)
+        {
+            MemoryVector.Scale(a, before.W, after.W, count);
+            if (after.S != null)
+            {
+                MemoryVector.Zero(after.S, count);
+            }
+
+            return;
+        }
+
+        MemoryVector.Scale(a, before.W, after.W, count);
+        MemoryVector.AddScaled(b, before.S, after.W, count);
+        MemoryVector.Scale(h, before.S, after.S, count);
+    }
+
+    private static void Record(in Work work, in Panels panels, int row, int rows, int head)
+    {
+        var network = work.Network;
+        long length = work.RecordLength, stride = length * work.Heads;
+        for (var t = 0; t < rows; t++)
+        {
+            var record = work.Records + ((row + t) * stride) + (head * length);
+            for (var layer = 0; layer < network.Depth; layer++)
+            {
+                MemoryVector.Copy(panels.DirectionOf(layer) + (t * network.Out(layer)), record + ((long)layer * network.Hidden), network.Out(layer));
+            }
+
+            for (var layer = 1; layer < network.Depth; layer++)
+            {
+                MemoryVector.Copy(panels.HiddenOf(layer) + (t * network.Hidden), record + network.OutputCount + ((long)(layer - 1) * network.Hidden), network.Hidden);
+            }
+        }
+    }
+}

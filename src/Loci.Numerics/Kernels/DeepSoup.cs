@@ -1,0 +1,342 @@
+namespace Loci.Numerics.Kernels;
+
+/// <summary>
+/// Memory soup of deep memories (equation 15), layer by layer: z = sum_i g^(i) x W^(i) over the online and the cached weights, x = gelu(z), and so on; y = q + gain o LN of the last z. No mixed
+/// weights are ever formed. One chunk and head at a time; what each chunk's rows wrote comes from the scan's records.
+/// </summary>
+internal static unsafe class DeepSoup
+{
+    internal struct Work
+    {
+        public MemoryRead.Work Read;
+        public DeepScan.Work Scan;
+        public float* Preactivations;  // [rows, H, outputs]; null in a stream
+        public float* OnlineWeights;   // streams: [H, P]
+        public float* DReads;          // gradients of the mixed ends, then of their online parts, as Preactivations
+    }
+
+    private struct Scratch
+    {
+        public DeepGates Gates;
+        public float* Inputs;          // of the layers 1.., [layers][rows, hidden]
+        public float* Slopes;
+        public float* Normalized;      // [rows, d]
+        public float* Z;               // [rows, wide]
+        public float* DX;              // [rows, wide]
+        public float* U;               // [rows, wide]
+        public float* Scaled;          // [rows, wide]
+        public float* P;               // [rows, rows]
+        public float* Vector;          // [d]
+        public int Rows;
+        public int Hidden;
+
+        public readonly float* InputsOf(int layer) => Inputs + ((long)(layer - 1) * Rows * Hidden);
+
+        public readonly float* SlopesOf(int layer) => Slopes + ((long)(layer - 1) * Rows * Hidden);
+    }
+
+    /// <summary>The rows of one chunk: where they lie in the batch and in their group.</summary>
+    private readonly ref struct Part
+    {
+        public readonly int Row;
+        public readonly int Rows;
+        public readonly long Offset;   // of the rows' head in [rows, H*d]
+        public readonly DeepScan.State State;
+        public readonly MemoryRead.Group Group;
+        public readonly long Gates;    // of the first row
+
+        public Part(in Work work, int index, int head)
+        {
+            if (work.OnlineWeights != null)
+            {
+                Group = new MemoryRead.Group(work.Read, 0);
+                (Row, Rows) = (0, Group.Rows);
+                State = new() { W = work.OnlineWeights + ((long)head * work.Read.Network.WeightCount) };
+            }
+            else
+            {
+                var chunk = work.Scan.Chunks + (index * MemoryPlan.ChunkFields);
+                (Row, Rows) = (chunk[0], chunk[1]);
+                Group = new MemoryRead.Group(work.Read, chunk[5]);
+                State = chunk[3] != 0 ? DeepScan.Initial(work.Scan, head) : DeepScan.Split(work.Scan, work.Scan.KeptAt(chunk[6], index, index, head));
+            }
+
+            Offset = ((long)Row * work.Read.Stride) + (head * work.Read.Width);
+            Gates = Group.GatesOf(head) + ((long)(Row - Group.Row) * Group.Line);
+        }
+    }
+
+    public static void Forward(void* state, int index, int worker)
+    {
+        ref var work = ref *(Work*)state;
+        int head = index % work.Read.Heads, d = work.Read.Width, stride = work.Read.Stride;
+        var scratch = GetScratch(work);
+        var part = new Part(work, index / work.Read.Heads, head);
+        LoadGates(work, scratch, part, head);
+        var network = work.Read.Network;
+        float* q = work.Read.Q + part.Offset, gates = work.Read.Gates + part.Gates, x = q;
+        var xStride = stride;
+        for (var layer = 0; layer < network.Depth; layer++)
+        {
+            int width = network.Out(layer), input = network.In(layer), at = network.Offset(layer), rows = part.Rows;
+            if (work.OnlineWeights != null)
+            {
+                MatrixProduct.MultiplySmall(false, false, rows, width, input, x, xStride, part.State.W + at, width, scratch.Z, width, false);
+            }
+            else
+            {
+                var ((h, hStride), (direction, directionStride)) = Records(work, part, layer, head);
+                DeepScan.Product(
+                    network, layer, part.State, scratch.Gates, rows, x, xStride, h, hStride, direction, directionStride, scratch.Z, width, scratch.P, scratch.Scaled);
+            }
+
+            for (var t = 0; t < rows; t++)
+            {
+                MemoryVector.Scale(gates[(t * part.Group.Line) + part.Group.Count], scratch.Z + (t * width), scratch.Z + (t * width), width);
+            }
+
+            for (var i = 0; i < part.Group.Count; i++)
+            {
+                var weights = CachedState(work, work.Read.States, part.Group.Visible[i], head) + at;
+                MatrixProduct.MultiplySmall(false, false, rows, width, input, x, xStride, weights, width, scratch.U, width, false);
+                for (var t = 0; t < rows; t++)
+                {
+                    MemoryVector.AddScaled(gates[(t * part.Group.Line) + i], scratch.U + (t * width), scratch.Z + (t * width), width);
+                }
+            }
+
+            for (var t = 0; t < rows && work.Preactivations != null; t++)
+            {
+                MemoryVector.Copy(scratch.Z + (t * width), End(work, work.Preactivations, part.Row + t, layer, head), width);
+            }
+
+            if (layer < network.Depth - 1)
+            {
+                x = scratch.InputsOf(layer + 1);
+                xStride = width;
+                DeepNetwork.Gelu(scratch.Z, x, null, null, rows * width);
+            }
+        }
+
+        for (var t = 0; t < part.Rows; t++)
+        {
+            var row = (long)t * stride;
+            _ = network.Output(scratch.Z + (t * d), q + row, work.Read.Gain + (head * d), work.Read.Output + part.Offset + row);
+        }
+    }
+
+    /// <summary>Gradients of queries, gates and the layers' mixed ends, for one chunk and head.</summary>
+    public static void Backward(void* state, int index, int worker)
+    {
+        ref var work = ref *(Work*)state;
+        int head = index % work.Read.Heads, d = work.Read.Width, stride = work.Read.Stride;
+        var scratch = GetScratch(work);
+        var part = new Part(work, index / work.Read.Heads, head);
+        LoadGates(work, scratch, part, head);
+        var network = work.Read.Network;
+        int rows = part.Rows, line = part.Group.Line, count = part.Group.Count;
+        float* q = work.Read.Q + part.Offset, dy = work.Read.DOutput + part.Offset, gain = work.Read.Gain + (head * d);
+        float* gates = work.Read.Gates + part.Gates, dGates = work.Read.DLogits + part.Gates;
+        var dGain = work.Read.DGain + ((long)index * d);
+        MemoryVector.Zero(dGain, d);
+        MemoryVector.Zero(dGates, rows * line);
+        for (var layer = 1; layer < network.Depth; layer++)
+        {
+            for (var t = 0; t < rows; t++)
+            {
+                var at = t * network.Hidden;
+                DeepNetwork.Gelu(
+                    End(work, work.Preactivations, part.Row + t, layer - 1, head), scratch.InputsOf(layer) + at, scratch.SlopesOf(layer) + at, null, network.Hidden);
+            }
+        }
+
+        for (var t = 0; t < rows; t++)
+        {
+            var normalized = scratch.Normalized + (t * d);
+            MemoryVector.Copy(End(work, work.Preactivations, part.Row + t, network.Depth - 1, head), normalized, d);
+            var inverse = network.Output(normalized, q + ((long)t * stride), gain, scratch.Vector);
+            network.OutputBackward(normalized, inverse, gain, dy + ((long)t * stride), scratch.Z + (t * d), dGain);
+        }
+
+        float* dz = scratch.Z, dx = scratch.DX, u = scratch.U;
+        for (var layer = network.Depth - 1; layer >= 0; layer--)
+        {
+            int width = network.Out(layer), input = network.In(layer), at = network.Offset(layer);
+            var x = layer == 0 ? q : scratch.InputsOf(layer);
+            var xStride = layer == 0 ? stride : input;
+            for (var t = 0; t < rows; t++)
+            {
+                MemoryVector.Copy(dz + (t * width), End(work, work.DReads, part.Row + t, layer, head), width);
+            }
+
+            OnlineInputGradient(work, scratch, part, layer, head, dz, dx);
+            for (var t = 0; t < rows; t++)
+            {
+                var gate = (t * line) + count;
+                dGates[gate] += MemoryVector.Dot(dx + (t * input), x + ((long)t * xStride), input);
+                MemoryVector.Scale(gates[gate], dx + (t * input), dx + (t * input), input);
+            }
+
+            for (var i = 0; i < count; i++)
+            {
+                var weights = CachedState(work, work.Read.States, part.Group.Visible[i], head) + at;
+                MatrixProduct.MultiplySmall(false, true, rows, input, width, dz, width, weights, width, u, input, false);
+                for (var t = 0; t < rows; t++)
+                {
+                    var gate = (t * line) + i;
+                    dGates[gate] += MemoryVector.Dot(u + (t * input), x + ((long)t * xStride), input);
+                    MemoryVector.AddScaled(gates[gate], u + (t * input), dx + (t * input), input);
+                }
+            }
+
+            if (layer > 0)
+            {
+                DeepScan.Multiply(dx, scratch.SlopesOf(layer), dz, rows * input);
+            }
+        }
+
+        for (var t = 0; t < rows && work.Read.DQ != null; t++)
+        {
+            if (network.IsResidual)
+            {
+                MemoryVector.AddScaled(1, dy + ((long)t * stride), dx + (t * d), d);
+            }
+
+            Lanes.AddScaled(dx + (t * d), 1, work.Read.DQ + part.Offset + ((long)t * stride), d, work.Read.AddQ);
+        }
+    }
+
+    /// <summary>Gradients of one slot's weights for one head, over the groups that read it, in their order.</summary>
+    public static void SlotBackward(void* state, int index, int worker)
+    {
+        ref var work = ref *(Work*)state;
+        ref var read = ref work.Read;
+        int slot = index / read.Heads, head = index % read.Heads, stride = read.Stride;
+        var network = read.Network;
+        const int Tile = MemoryRead.Tile;
+        var inputs = KernelScratch.Get((nuint)(2 * Tile * network.Wide));
+        var weighted = inputs + (Tile * network.Wide);
+        var fields = read.Slots + (slot * MemoryPlan.SlotFields);
+        var dWeights = CachedState(work, read.DStates, slot, head);
+        MemoryVector.Zero(dWeights, network.WeightCount);
+        for (var reader = 0; reader < fields[3]; reader++)
+        {
+            var entry = read.SeenBy + (2 * (fields[2] + reader));
+            var group = new MemoryRead.Group(read, entry[0]);
+            var gates = read.Gates + group.GatesOf(head) + entry[1];
+            for (var start = 0; start < group.Rows; start += Tile)
+            {
+                var count = Math.Min(Tile, group.Rows - start);
+                for (var layer = 0; layer < network.Depth; layer++)
+                {
+                    int width = network.Out(layer), input = network.In(layer);
+                    for (var t = 0; t < count; t++)
+                    {
+                        var row = group.Row + start + t;
+                        if (layer > 0)
+                        {
+                            DeepNetwork.Gelu(End(work, work.Preactivations, row, layer - 1, head), inputs + (t * input), null, null, input);
+                        }
+
+                        MemoryVector.Scale(gates[(start + t) * group.Line], End(work, work.DReads, row, layer, head), weighted + (t * width), width);
+                    }
+
+                    var x = layer == 0 ? read.Q + ((long)(group.Row + start) * stride) + (head * read.Width) : inputs;
+                    MatrixProduct.MultiplySmall(
+                        true, false, input, width, count, x, layer == 0 ? stride : input, weighted, width, dWeights + network.Offset(layer), width, true);
+                }
+            }
+        }
+    }
+
+    /// <summary>Turns the gradients of one chunk's mixed ends into those of the online products among them.</summary>
+    public static void OnlineBackward(void* state, int index, int worker)
+    {
+        ref var work = ref *(Work*)state;
+        var head = index % work.Read.Heads;
+        var part = new Part(work, index / work.Read.Heads, head);
+        var gates = work.Read.Gates + part.Gates;
+        for (var t = 0; t < part.Rows; t++)
+        {
+            var ends = End(work, work.DReads, part.Row + t, 0, head);
+            MemoryVector.Scale(gates[(t * part.Group.Line) + part.Group.Count], ends, ends, work.Read.Network.OutputCount);
+        }
+    }
+
+    /// <summary>dx = A o (dz W^T) + B o (dz S^T) + (C o (dz D^T)) H.</summary>
+    private static void OnlineInputGradient(in Work work, in Scratch scratch, in Part part, int layer, int head, float* dz, float* dx)
+    {
+        var network = work.Read.Network;
+        int width = network.Out(layer), input = network.In(layer), at = network.Offset(layer), rows = part.Rows;
+        MatrixProduct.MultiplySmall(false, true, rows, input, width, dz, width, part.State.W + at, width, dx, input, false);
+        if (scratch.Gates.HasDecay)
+        {
+            DeepScan.ScaleRows(scratch.Gates.A, dx, input, dx, input, rows, input);
+        }
+
+        if (part.State.S != null)
+        {
+            DeepScan.ScaleRows(scratch.Gates.B, dz, width, scratch.Scaled, width, rows, width);
+            MatrixProduct.MultiplySmall(false, true, rows, input, width, scratch.Scaled, width, part.State.S + at, width, dx, input, true);
+        }
+
+        var ((h, hStride), (direction, directionStride)) = Records(work, part, layer, head);
+        MatrixProduct.MultiplySmall(false, true, rows, rows, width, dz, width, direction, directionStride, scratch.P, rows, false);
+        DeepScan.Mask(scratch.Gates.C, scratch.P, rows);
+        MatrixProduct.MultiplySmall(false, false, rows, input, rows, scratch.P, rows, h, hStride, dx, input, true);
+    }
+
+    /// <summary>What the chunk's rows wrote: inputs and directions of a layer.</summary>
+    private static Written Records(in Work work, in Part part, int layer, int head)
+    {
+        var network = work.Read.Network;
+        int length = work.Scan.RecordLength, stride = length * work.Scan.Heads;
+        var records = work.Scan.Records + ((long)part.Row * stride) + (head * length);
+        return new(
+            layer == 0 ? new(work.Scan.K + part.Offset, work.Scan.Stride) : new(records + network.OutputCount + ((long)(layer - 1) * network.Hidden), stride),
+            new(records + ((long)layer * network.Hidden), stride));
+    }
+
+    private readonly record struct Written(DeepScan.RowBlock Inputs, DeepScan.RowBlock Directions);
+
+    private static float* End(in Work work, float* ends, int row, int layer, int head) =>
+        ends + ((((long)row * work.Read.Heads) + head) * work.Read.Network.OutputCount) + ((long)layer * work.Read.Network.Hidden);
+
+    private static float* CachedState(in Work work, float* states, int slot, int head) =>
+        states + ((((long)slot * work.Read.Heads) + head) * work.Read.Network.WeightCount);
+
+    private static void LoadGates(in Work work, in Scratch scratch, in Part part, int head)
+    {
+        if (work.OnlineWeights == null)
+        {
+            DeepScan.LoadGates(work.Scan, scratch.Gates, part.Row, part.Rows, head);
+        }
+    }
+
+    private static Scratch GetScratch(in Work work)
+    {
+        DeepScan.Carver counter = new(null);
+        Carve(work, ref counter, out _);
+        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
+        Carve(work, ref carver, out var scratch);
+        return scratch;
+    }
+
+    private static void Carve(in Work work, ref DeepScan.Carver carver, out Scratch scratch)
+    {
+        var network = work.Read.Network;
+        var rows = work.OnlineWeights != null ? 1 : work.Scan.ChunkLength;
+        long panel = (long)rows * network.Wide, hidden = (long)(network.Depth - 1) * rows * network.Hidden;
+        scratch = new Scratch { Rows = rows, Hidden = network.Hidden };
+        scratch.Gates = DeepGates.In(carver.Take((long)DeepGates.Size(rows)), rows, work.Scan.LogDecay != null, work.Scan.HasMomentum);
+        scratch.Inputs = carver.Take(hidden);
+        scratch.Slopes = carver.Take(hidden);
+        scratch.Normalized = carver.Take((long)rows * network.Width);
+        scratch.Z = carver.Take(panel);
+        scratch.DX = carver.Take(panel);
+        scratch.U = carver.Take(panel);
+        scratch.Scaled = carver.Take(panel);
+        scratch.P = carver.Take((long)rows * rows);
+        scratch.Vector = carver.Take(network.Width);
+    }
+}
