@@ -9,7 +9,7 @@ namespace Loci.Numerics.Kernels;
 /// G_t = log a_1 + ... + log a_t, the corrections solve a unit lower triangular system, all columns of the values at once:
 ///   y_t = v_t - exp(G_t) k_t N - sum_{j less than t} L_tj u_j,  L_tj = exp(G_t - G_j) (k_t . k_j),
 ///   o_t = exp(G_t) q_t N + sum_{j at most t} exp(G_t - G_j) (q_t . k_j) u_j,  N' = exp(G_c) N + sum_j exp(G_c - G_j) k_j^T u_j.
-/// Only differences that are at most 0 are exponentiated. The gate l of the arguments is beta.
+/// The gate l of the arguments is beta.
 /// </summary>
 internal static unsafe class DeltaScan
 {
@@ -25,11 +25,10 @@ internal static unsafe class DeltaScan
     /// <summary>Gate arrays of one chunk and head; index 0 is the chunk's first row.</summary>
     private ref struct Gates
     {
-        public float* Log;     // G
         public float* Beta;
         public float* Reach;   // exp(G)
         public float* Weight;  // exp(G_c - G)
-        public float* Decay;   // exp(G_t - G_j), 0 above the diagonal, [c, c]
+        public float* Decay;   // D, exp(G_t - G_j), 0 above the diagonal, [c, c]
     }
 
     public static void Forward(void* state, int index, int worker)
@@ -264,60 +263,42 @@ internal static unsafe class DeltaScan
 
     private static bool IsRead(int* chunk) => chunk[4] != 0;
 
-    private static int GateScratchLength(int c) => (4 * (c + 16)) + 16;
+    private static int GateScratchLength(int c) => 3 * (c + 16);
 
     private static Gates GateScratch(float* memory, float* decay, int c)
     {
         var line = c + 16;
         return new Gates
         {
-            Log = memory,
-            Beta = memory + line,
-            Reach = memory + (2 * line),
-            Weight = memory + (3 * line),
+            Beta = memory,
+            Reach = memory + line,
+            Weight = memory + (2 * line),
             Decay = decay,
         };
     }
 
+    /// <summary>Products of decays, carried from row to row: nothing is divided, and strong decays take no precision from weak ones after them.</summary>
     private static void LoadGates(in MemoryScan.Work work, int row, int rows, int head, int c, in Gates gates)
     {
-        var sum = 0f;
+        var reach = 1f;
         for (var t = 0; t < rows; t++)
         {
             var gate = ((long)(row + t) * work.Heads) + head;
-            sum += work.LogDecay != null ? work.LogDecay[gate] : 0;
-            gates.Log[t] = sum;
+            var decay = work.LogDecay != null ? MathF.Exp(work.LogDecay[gate]) : 1;
+            reach *= decay;
+            gates.Reach[t] = reach;
             gates.Beta[t] = work.WriteGate[gate];
-        }
-
-        for (var t = 0; t < rows; t++)
-        {
             var line = gates.Decay + (t * c);
-            if (work.LogDecay != null)
+            if (t > 0)
             {
-                Exponentials(gates.Log[t], gates.Log, line, t + 1);
-            }
-            else
-            {
-                new Span<float>(line, t + 1).Fill(1);
+                MemoryVector.Scale(decay, line - c, line, t);
             }
 
+            line[t] = 1;
             MemoryVector.Zero(line + t + 1, rows - t - 1);
-            gates.Reach[t] = work.LogDecay != null ? MathF.Exp(gates.Log[t]) : 1;
         }
 
         MemoryVector.Copy(gates.Decay + ((rows - 1) * c), gates.Weight, rows);
-    }
-
-    /// <summary>exp(last - x) for the first <paramref name="count"/> elements; stores whole vectors, so that up to 15 elements after them change too.</summary>
-    private static void Exponentials(float last, float* x, float* destination, int count)
-    {
-        var shift = new Vector<float>(last);
-        for (var j = 0; j < count; j += Vector<float>.Count)
-        {
-            // Elements past the end may be stale: clamped, and overwritten by the caller.
-            Vector.Store(VectorMath.Exp(Vector.Min(shift - Vector.Load(x + j), Vector<float>.Zero)), destination + j);
-        }
     }
 
     /// <summary>-L, K N, Y and U of a chunk; y may be u. Without a state (null) K N is left alone.</summary>
