@@ -162,7 +162,7 @@ public static class CachedRead
             };
             if (isDeep)
             {
-                gradients.Gain = tape.GradientOf(Scan.Gain!, out gradients.AddGain);
+                gradients.Gain = Scan.Gain is null ? default : tape.GradientOf(Scan.Gain, out gradients.AddGain);
                 gradients.GainPartials = tape.Allocate(plan.GroupRanges.Count / 2 * (long)Q.Columns);
             }
 

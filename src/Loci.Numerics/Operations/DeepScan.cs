@@ -15,12 +15,12 @@ public static class DeepScan
     /// <param name="v">Values, [rows, H*d].</param>
     /// <param name="gates">e, a and h.</param>
     /// <param name="weights">M_0, shared by all segments, [H, weights of a head].</param>
-    /// <param name="gain">Gain of the network's norm, [H*d].</param>
+    /// <param name="gain">Gain of the network's norm, [H*d]; null where it has no norm.</param>
     /// <param name="options">The network.</param>
     /// <returns>The online reads M_t(q_t) and the cached states.</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static ScanResult Apply(
-        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor gain, DeepMemoryOptions options)
+        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain, DeepMemoryOptions options)
     {
         var inputs = new DeepInputs(plan, q, k, v, gates, weights, gain, options);
         inputs.Check();
@@ -91,10 +91,10 @@ public static class DeepScan
 
 /// <summary>What the deep operations have in common.</summary>
 internal readonly record struct DeepInputs(
-    MemoryPlan Plan, Tensor Q, Tensor K, Tensor V, DeepMemoryGates Gates, Tensor Weights, Tensor Gain, DeepMemoryOptions Options)
+    MemoryPlan Plan, Tensor Q, Tensor K, Tensor V, DeepMemoryGates Gates, Tensor Weights, Tensor? Gain, DeepMemoryOptions Options)
 {
     public bool RequiresGradient => Q.RequiresGradient || K.RequiresGradient || V.RequiresGradient || Gates.LearningRate.RequiresGradient
-        || Gates.LogDecay is { RequiresGradient: true } || Gates.Momentum is { RequiresGradient: true } || Weights.RequiresGradient || Gain.RequiresGradient;
+        || Gates.LogDecay is { RequiresGradient: true } || Gates.Momentum is { RequiresGradient: true } || Weights.RequiresGradient || Gain is { RequiresGradient: true };
 
     public Shape StatesShape => new(Plan.SlotCount, Options.Heads, Options.WeightCount);
 
@@ -105,7 +105,6 @@ internal readonly record struct DeepInputs(
         ArgumentNullException.ThrowIfNull(K);
         ArgumentNullException.ThrowIfNull(V);
         ArgumentNullException.ThrowIfNull(Weights);
-        ArgumentNullException.ThrowIfNull(Gain);
         ArgumentNullException.ThrowIfNull(Options);
         ArgumentNullException.ThrowIfNull(Gates.LearningRate, nameof(Gates));
         Options.Validate();
@@ -116,10 +115,10 @@ internal readonly record struct DeepInputs(
                 $"A deep memory of {heads} heads of {Options.Width} over {Plan.Rows} rows takes queries, keys and values of one shape [{Plan.Rows}, {heads * Options.Width}], not {Q.Shape}, {K.Shape} and {V.Shape}.", nameof(Q));
         }
 
-        if (Weights.Shape != new Shape(heads, Options.WeightCount) || Gain.Shape.Count != heads * Options.Width)
+        if (Weights.Shape != new Shape(heads, Options.WeightCount) || (Options.Normalizes && Options.Depth > 1 && Gain?.Shape.Count != heads * Options.Width))
         {
             throw new ArgumentException(
-                $"This deep memory takes initial weights of shape [{heads}, {Options.WeightCount}] and a gain of {heads * Options.Width} numbers, not {Weights.Shape} and {Gain.Shape}.", nameof(Weights));
+                $"This deep memory takes initial weights of shape [{heads}, {Options.WeightCount}] and a gain of {heads * Options.Width} numbers, not {Weights.Shape} and {Gain?.Shape}.", nameof(Weights));
         }
 
         foreach (var gate in (ReadOnlySpan<Tensor?>)[Gates.LearningRate, Gates.LogDecay, Gates.Momentum])
@@ -143,7 +142,7 @@ internal readonly record struct DeepInputs(
         LogDecay = Gates.LogDecay?.Data ?? default,
         Momentum = Gates.Momentum?.Data ?? default,
         Weights = Weights.Data,
-        Gain = Gain.Data,
+        Gain = Gain?.Data ?? default,
     };
 
     public DeepGradients Gradients(Tape tape, bool wantsQueries)
@@ -168,7 +167,11 @@ internal readonly record struct DeepInputs(
         }
 
         gradients.Weights = tape.GradientOf(Weights, out gradients.AddWeights);
-        gradients.Gain = tape.GradientOf(Gain, out gradients.AddGain);
+        if (Gain is not null)
+        {
+            gradients.Gain = tape.GradientOf(Gain, out gradients.AddGain);
+        }
+
         gradients.GainPartials = tape.Allocate((long)Plan.ItemCount * Q.Columns);
         return gradients;
     }

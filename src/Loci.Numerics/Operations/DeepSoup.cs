@@ -14,7 +14,7 @@ public static class DeepSoup
     /// <param name="v">Values, [rows, H*d].</param>
     /// <param name="gates">e, a and h.</param>
     /// <param name="weights">M_0, shared by all segments, [H, weights of a head].</param>
-    /// <param name="gain">Gain of the network's norm, [H*d].</param>
+    /// <param name="gain">Gain of the network's norm, [H*d]; null where it has no norm.</param>
     /// <param name="options">The network.</param>
     /// <param name="u">Routing queries, [rows, H*d]; may be <paramref name="q"/>.</param>
     /// <param name="temperature">tau, [H].</param>
@@ -23,7 +23,7 @@ public static class DeepSoup
     /// <returns>[rows, H*d].</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static Tensor Apply(
-        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor gain, DeepMemoryOptions options,
+        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain, DeepMemoryOptions options,
         Tensor u, Tensor temperature, Tensor? onlineBias, CachedReadOptions read)
     {
         ArgumentNullException.ThrowIfNull(tape);
@@ -66,7 +66,7 @@ public static class DeepSoup
             Scores = tape.Allocate(count),
             Gates = tape.Allocate(count),
             Network = options,
-            Gain = gain.Data,
+            Gain = gain?.Data ?? default,
         };
         tape.Device.DeepSoup(arguments, readArguments);
         if (record)
@@ -130,10 +130,13 @@ public static class DeepSoup
                 Logits = tape.Allocate(_read.Scores.Length),
                 PooledKeys = tape.Allocate(_read.PooledKeys.Length),
                 Partials = tape.Allocate((long)plan.GroupCount * _read.Options.Heads * 2),
-                Gain = tape.GradientOf(Inputs.Gain, out var addGain),
-                AddGain = addGain,
                 GainPartials = tape.Allocate((long)plan.ReadChunkCount * Output.Columns),
             };
+            if (Inputs.Gain is not null)
+            {
+                read.Gain = tape.GradientOf(Inputs.Gain, out read.AddGain);
+            }
+
             if (OnlineBias is not null)
             {
                 read.OnlineBias = tape.GradientOf(OnlineBias, out read.AddOnlineBias);

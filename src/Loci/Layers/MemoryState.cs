@@ -19,7 +19,8 @@ internal sealed class MemoryState : MixerState
     private readonly int _width;
     private readonly int _taps;
     private readonly bool _isRouted;
-    private readonly bool _isResidual;
+    private readonly bool _sumsStates;   // Residual over matrices: their sum is read once
+    private readonly bool _isSoup;       // over deep memories: read beside the weights of every token
     private readonly bool _mergesStates;
     private readonly RecurrentMemory _memory;
     private readonly DeviceSpan<float> _sum;          // of the cached states, Residual over matrices only, [state]
@@ -44,10 +45,11 @@ internal sealed class MemoryState : MixerState
         _width = _dimension / _heads;
         _taps = configuration.ConvolutionWidth;
         _isRouted = mixer.Reader.IsRouted;
-        _isResidual = mixer.Reader is ResidualMemory;
         _mergesStates = mixer.Segmentation.Kind == SegmentKind.Logarithmic;
         _memory = mixer.Memory.CreateRecurrent(mixer.Segmentation);
-        _sum = _isResidual ? Zeros(_memory.StateLength) : default;
+        _sumsStates = mixer.Reader is ResidualMemory && _memory.Network is null;
+        _isSoup = mixer.Reader is MemorySoup && _memory.Network is not null;
+        _sum = _sumsStates ? Zeros(_memory.StateLength) : default;
         _keySum = Zeros(_dimension);
         _convolution = Zeros((_taps - 1) * 3L * _dimension);
         _states = new GrowingMemory(device, _memory.StateLength);
@@ -91,8 +93,8 @@ internal sealed class MemoryState : MixerState
         var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
         for (var row = 0; row < q.Rows;)
         {
-            var rows = Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
-            _memory.Write(tape, row, rows, online);
+            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
+            _memory.Write(tape, row, rows, _isSoup ? null : online);
             if (!segmentation.IsNone)
             {
                 Read(tape, q, k, u, online, y, row, rows);
@@ -135,7 +137,7 @@ internal sealed class MemoryState : MixerState
     private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows)
     {
         // Residual reads the running sum of the states as if it were the only one.
-        var slots = _isResidual ? Math.Min(1, _states.Count) : _states.Count;
+        var slots = _sumsStates ? Math.Min(1, _states.Count) : _states.Count;
         if (_plannedRows != rows || _plannedSlots != slots)
         {
             PlanRead(rows, slots);
@@ -148,8 +150,10 @@ internal sealed class MemoryState : MixerState
             Width = _width,
             Online = tape.Rows(online, row, rows).Data,
             Queries = tape.Rows(q, row, rows).Data,
-            States = _isResidual ? _sum : _states.Data,
+            States = _sumsStates ? _sum : _states.Data,
             Output = tape.Rows(y, row, rows).Data,
+            Network = _memory.Network,
+            Gain = _memory.Gain?.Data ?? default,
         };
         if (_mixer.Reader is RoutedReader { Router: var router })
         {
@@ -166,12 +170,19 @@ internal sealed class MemoryState : MixerState
             arguments.InitialKeys = _keySum;
             arguments.InitialCount = _onlineLength;
         }
-        else
+        else if (_sumsStates)
         {
             arguments.Sums = tape.Allocate((long)_heads * _width * _width);
         }
 
-        _device.CachedRead(arguments);
+        if (_isSoup)
+        {
+            _device.DeepSoup(new DeepArguments { Plan = _plan, Options = _memory.Network!, OnlineWeights = _memory.State, KeptEvery = 1 }, arguments);
+        }
+        else
+        {
+            _device.CachedRead(arguments);
+        }
     }
 
     private void PlanRead(int rows, int slots)
@@ -217,7 +228,7 @@ internal sealed class MemoryState : MixerState
             _device.AddScaled(_keySums[last], ((RoutedReader)_mixer.Reader).Router.KeyScale(_lengths[last]), _pooledKeys[last]);
         }
 
-        if (_isResidual)
+        if (_sumsStates)
         {
             SumStates();
         }

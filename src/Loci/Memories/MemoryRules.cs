@@ -13,6 +13,8 @@ public static class MemoryRules
         new VectorGatedLinearAttention(),
         new DeltaNet(),
         new GatedDeltaNet(),
+        new DeepLinearAttention(),
+        new Titans(),
     ];
 
     /// <summary>Finds a rule by its name.</summary>

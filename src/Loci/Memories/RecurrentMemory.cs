@@ -1,5 +1,6 @@
 using Loci.Caching;
 using Loci.Numerics;
+using Loci.Numerics.Operations;
 
 namespace Loci.Memories;
 
@@ -50,6 +51,12 @@ internal abstract class RecurrentMemory : IDisposable
     /// <summary>Tokens of the online segment before the next row.</summary>
     protected int OnlineLength { get; private set; }
 
+    /// <summary>The network that the states are weights of; null for matrix memories.</summary>
+    public virtual DeepMemoryOptions? Network => null;
+
+    /// <summary>Gain of the network's norm, [D].</summary>
+    public virtual Parameter? Gain => null;
+
     /// <summary>Takes the next rows of the sequence, of which <see cref="Write"/> then writes some at a time.</summary>
     public abstract void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v);
 
@@ -57,10 +64,10 @@ internal abstract class RecurrentMemory : IDisposable
     /// <param name="tape">The step.</param>
     /// <param name="row">First row, counted from the first that <see cref="Begin"/> was given.</param>
     /// <param name="rows">Number of rows.</param>
-    /// <param name="online">Receives the reads, [rows of Begin, H*d].</param>
-    public void Write(Tape tape, int row, int rows, Tensor online)
+    /// <param name="online">Receives the reads, [rows of Begin, H*d]; null writes only.</param>
+    public void Write(Tape tape, int row, int rows, Tensor? online)
     {
-        Advance(tape, Online, row, rows, tape.Rows(online, row, rows).Data);
+        Advance(tape, Online, row, rows, Rows(tape, online, row, rows));
         for (var i = 0; i < (_continuations?.Count ?? 0); i++)
         {
             Advance(tape, _continuations![i], row, rows, default);

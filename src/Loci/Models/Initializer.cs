@@ -1,4 +1,5 @@
 using Loci.Numerics;
+using Loci.Numerics.Operations;
 
 namespace Loci.Models;
 
@@ -64,10 +65,38 @@ public sealed class Initializer
         return Make(device, name, shape, values, false);
     }
 
+    /// <summary>
+    /// The initial weights of a deep memory, [H, weights]: keys have unit length, so that standard deviation 1 in the first layer gives hidden values of about 1;
+    /// later layers have 1 / sqrt(inputs).
+    /// </summary>
+    internal Parameter Network(Device device, string name, DeepMemoryOptions options)
+    {
+        var values = new float[options.Heads * options.WeightCount];
+        var random = new Stream(_seed, name);
+        for (var head = 0; head < options.Heads; head++)
+        {
+            var rest = values.AsSpan(head * options.WeightCount, options.WeightCount);
+            for (var layer = 0; layer < options.Depth; layer++)
+            {
+                int input = layer == 0 ? options.Width : options.HiddenWidth, output = layer == options.Depth - 1 ? options.Width : options.HiddenWidth;
+                FillNormal(rest[..(input * output)], ref random, layer == 0 && options.Depth > 1 ? 1 : 1 / MathF.Sqrt(input));
+                rest = rest[(input * output)..];
+            }
+        }
+
+        return Make(device, name, new Shape(options.Heads, options.WeightCount), values, false);
+    }
+
     private Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays)
     {
         var values = new float[shape.Count];
         var random = new Stream(_seed, name);
+        FillNormal(values, ref random, deviation);
+        return Make(device, name, shape, values, decays);
+    }
+
+    private static void FillNormal(Span<float> values, ref Stream random, float deviation)
+    {
         for (var i = 0; i < values.Length; i += 2)
         {
             // Box and Muller: two normal values from two uniform ones.
@@ -79,8 +108,6 @@ public sealed class Initializer
                 values[i + 1] = (float)(deviation * radius * sine);
             }
         }
-
-        return Make(device, name, shape, values, decays);
     }
 
     private static Parameter Make(Device device, string name, Shape shape, float[] values, bool decays)

@@ -97,7 +97,10 @@ public sealed record MixerConfiguration
     /// <summary>The cache; ignored by attention.</summary>
     public CacheConfiguration Cache { get; init; } = new();
 
-    /// <summary>Tokens that the chunked form writes at once.</summary>
+    /// <summary>The network of a deep memory; other memories ignore it.</summary>
+    public DeepMemoryConfiguration Deep { get; init; } = new();
+
+    /// <summary>Tokens that the chunked form writes at once. To deep memories it is part of the model: all inner gradients of a chunk are taken at the weights that it starts with.</summary>
     public int ChunkLength { get; init; } = 64;
 
     /// <summary>Whether this is softmax attention.</summary>
@@ -173,6 +176,9 @@ public sealed record ModelConfiguration
             }
 
             _ = MemoryRules.Find(mixer.Memory);
+            Require(mixer.Deep is not null, "A mixer's deep memory is null: give an object, or leave it out for the defaults.");
+            var problem = mixer.Deep!.Problem();
+            Require(problem is null, problem!);
             var cache = mixer.Cache;
             Require(mixer.ChunkLength is >= 1 and <= 1024, $"A chunk of {mixer.ChunkLength} tokens is out of range: use 1 to 1024.");
             Require(cache.SegmentLength >= 1, $"A segment of {cache.SegmentLength} tokens is too short: use at least 1.");

@@ -1,0 +1,59 @@
+using Loci.Caching;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Memories;
+
+/// <summary>The step form of <see cref="DeepMemory"/>: it carries the weights, those that the open chunk started with, and the momentum.</summary>
+internal sealed class RecurrentDeepMemory : RecurrentMemory
+{
+    private readonly DeepMemory _memory;
+    private readonly int _chunkLength;
+    private Tensor? _q;
+    private Tensor? _k;
+    private Tensor? _v;
+    private DeepMemoryGates _gates;
+
+    public RecurrentDeepMemory(Device device, DeepMemory memory, Segmentation segmentation, int chunkLength)
+        : base(device, segmentation, memory.Weights.Shape.Count, memory.Weights.Shape.Count * (memory.HasMomentum ? 3 : 2), true)
+    {
+        _memory = memory;
+        _chunkLength = chunkLength;
+        Restart();
+    }
+
+    public override DeepMemoryOptions? Network => _memory.Options;
+
+    public override Parameter? Gain => _memory.Gain;
+
+    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+    {
+        (_q, _k, _v) = (q, k, v);
+        _gates = _memory.Gates(tape, x);
+    }
+
+    protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) => Device.DeepStream(new DeepStreamArguments
+    {
+        Options = _memory.Options,
+        Rows = rows,
+        ChunkLength = _chunkLength,
+        Position = OnlineLength,
+        Queries = Rows(tape, _q, row, rows),
+        Keys = Rows(tape, _k, row, rows),
+        Values = Rows(tape, _v, row, rows),
+        LearningRate = Rows(tape, _gates.LearningRate, row, rows),
+        LogDecay = Rows(tape, _gates.LogDecay, row, rows),
+        Momentum = Rows(tape, _gates.Momentum, row, rows),
+        Gain = Gain?.Data ?? default,
+        Weights = memory.Slice(0, StateLength),
+        Start = memory.Slice(StateLength, StateLength),
+        Steps = _memory.HasMomentum ? memory.Slice(2 * StateLength, StateLength) : default,
+        Output = online,
+    });
+
+    protected override void Restart()
+    {
+        base.Restart();
+        Device.Copy(_memory.Weights.Data, State);
+    }
+}
