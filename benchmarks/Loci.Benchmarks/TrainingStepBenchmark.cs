@@ -15,7 +15,7 @@ internal static class TrainingStepBenchmark
     private const int Length = 1024;
     private const int Steps = 7;
 
-    /// <param name="arguments">Nothing for the table, or one row: memory, aggregation (none, residual, grm, ssc), threads.</param>
+    /// <param name="arguments">Nothing for the table, or one row: memory, aggregation (none, residual, grm, soup, ssc), threads.</param>
     public static void Run(string[] arguments)
     {
         Console.WriteLine($"Training step, B {Batch}, T {Length}, D 256, 4 layers, 4 heads, 8192 tokens, segments of 256; median of {Steps} steps after 2.");
@@ -40,7 +40,7 @@ internal static class TrainingStepBenchmark
         Measure("gated-linear", AggregationKind.None, 1);
     }
 
-    private static AggregationKind Aggregation(string name) => name switch
+    internal static AggregationKind Aggregation(string name) => name switch
     {
         "residual" => AggregationKind.Residual,
         "grm" => AggregationKind.GatedResidual,

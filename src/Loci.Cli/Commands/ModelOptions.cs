@@ -3,6 +3,7 @@ using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Memories;
 using Loci.Models;
+using Loci.Numerics.Operations;
 
 namespace Loci.Cli.Commands;
 
@@ -19,12 +20,15 @@ internal sealed class ModelOptions
     private readonly Option<int?> _heads = Options.Whole("--heads", "Number of heads, instead of the size's.", 1, 1 << 12);
     private readonly Option<string?> _memory = Options.Text(
         "--memory", $"Memory: {string.Join(", ", MemoryRules.All.Select(rule => rule.Name))}, or attention for a transformer (default gated-linear).", "NAME");
+    private readonly Option<int?> _chunkLength = Options.Whole("--chunk-length", "Tokens that are written at once; part of the model for dla and titans (default 64).", 1, 1024);
+    private readonly Option<int?> _depth = Options.Whole("--memory-depth", "Matrices of a dla or titans memory (default 2).", 1, DeepMemoryOptions.MaximumDepth);
+    private readonly Option<int?> _expansion = Options.Whole("--memory-expansion", "Hidden width of a dla or titans memory in widths of a head (default 4).", 1, 64);
     private readonly Option<AggregationKind?> _aggregation = Options.Choice(
         "--aggregation", "How the memories of past segments are read (default none)", ("none", AggregationKind.None), ("residual", AggregationKind.Residual), ("grm", AggregationKind.GatedResidual),
         ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective));
     private readonly Option<SegmentKind?> _segments = Options.Choice(
         "--segments", "Segments of one length, or logarithmically many (default constant)", ("constant", SegmentKind.Constant), ("logarithmic", SegmentKind.Logarithmic));
-    private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", $"Tokens per constant segment, a multiple of the chunk of 64 (default {DefaultSegmentLength}).", 1, 1 << 24);
+    private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", $"Tokens per constant segment, a multiple of the chunk (default {DefaultSegmentLength}).", 1, 1 << 24);
     private readonly Option<SegmentStart?> _start = Options.Choice(
         "--start", "What a segment's memory starts from (default: as the memory does)", ("checkpoint", SegmentStart.Checkpoint), ("independent", SegmentStart.Independent));
     private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that ssc reads per token (default 4).", 1, 1 << 16);
@@ -32,7 +36,7 @@ internal sealed class ModelOptions
     private readonly Option<double?> _dropout = Options.Number("--dropout", "Part of the activations dropped in training (default 0).", 0, 0.99);
 
     /// <summary>All of the options.</summary>
-    public IReadOnlyList<Option> All => [_configuration, _size, _dimension, _layers, _heads, _memory, _aggregation, _segments, _segmentLength, _start, _topK, _tied, _dropout];
+    public IReadOnlyList<Option> All => [_configuration, _size, _dimension, _layers, _heads, _memory, _chunkLength, _depth, _expansion, _aggregation, _segments, _segmentLength, _start, _topK, _tied, _dropout];
 
     /// <summary>The model that was asked for.</summary>
     /// <exception cref="UsageException">Options contradict each other.</exception>
@@ -64,12 +68,19 @@ internal sealed class ModelOptions
             throw new UsageException($"{unused.Name} needs --aggregation residual, grm, soup or ssc: without one there are no segments.");
         }
 
+        var defaults = new MixerConfiguration { Memory = memory };
+        if (MemoryRules.All.FirstOrDefault(rule => rule.Name == memory) is not (DeepLinearAttention or Titans) && new Option[] { _depth, _expansion }.FirstOrDefault(result.IsGiven) is { } deepOnly)
+        {
+            throw new UsageException($"{deepOnly.Name} is for --memory dla or titans, whose memory is a network; leave it out.");
+        }
+
         var tied = result.GetValue(_tied);
         var size = ModelPresets.FindSize(result.GetValue(_size) ?? "small", vocabularySize, tied);
         size = new ModelSize(result.GetValue(_dimension) ?? size.Dimension, result.GetValue(_layers) ?? size.Layers, result.GetValue(_heads) ?? size.Heads);
-        var mixer = new MixerConfiguration
+        var mixer = defaults with
         {
-            Memory = memory,
+            ChunkLength = result.GetValue(_chunkLength) ?? defaults.ChunkLength,
+            Deep = defaults.Deep with { Depth = result.GetValue(_depth) ?? defaults.Deep.Depth, Expansion = result.GetValue(_expansion) ?? defaults.Deep.Expansion },
             Cache = new CacheConfiguration
             {
                 Aggregation = aggregation,

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Loci.Numerics.Kernels;
 
 internal static unsafe partial class DeepScan
@@ -17,6 +19,7 @@ internal static unsafe partial class DeepScan
         public float* U;             // [rows, wide]
         public float* Scaled;        // [rows, wide]
         public float* P;             // [rows, rows]
+        public float* Overlap;       // x H^T of every layer, [layers][rows, rows]
         public float* DP;            // [rows, rows]
         public float* Inner;         // states of chunks between kept ones, [chunks, P or 2P]
         public float* Vector;        // [2d]
@@ -25,6 +28,8 @@ internal static unsafe partial class DeepScan
         public readonly float* DDirectionOf(int layer) => DDirection + ((long)layer * Panels.Rows * Wide);
 
         public readonly float* DHiddenOf(int layer) => DHidden + ((long)layer * Panels.Rows * Wide);
+
+        public readonly float* OverlapOf(int layer) => Overlap + ((long)layer * Panels.Rows * Panels.Rows);
 
         public readonly float* InputsOf(int layer) => Inputs + ((long)(layer - 1) * Panels.Rows * Panels.Network.Hidden);
 
@@ -160,28 +165,40 @@ internal static unsafe partial class DeepScan
             }
         }
 
-        var count = network.WeightCount;
-        if (gates.HasDecay)
-        {
-            gates.DA[last] += MemoryVector.Dot(gradient.W, state.W, count);
-        }
+        CombineBackward(gates, state, gradient, network.WeightCount, last);
+    }
 
-        if (gradient.S != null)
+    /// <summary>Through W' = A W + B S, S' = h S, in one pass over the weights.</summary>
+    private static void CombineBackward(in DeepGates gates, in State state, in State gradient, int count, int last)
+    {
+        Vector<float> a = new(gates.A[last]), b = new(gates.B[last]), h = new(gates.H[last]);
+        Vector<float> da = Vector<float>.Zero, db = Vector<float>.Zero, dh = Vector<float>.Zero;
+        for (var i = 0; i < count; i += Lanes.Count)
         {
-            if (state.S != null)
+            long left = count - i;
+            var dw = Lanes.Load(gradient.W + i, left);
+            if (gates.HasDecay)
             {
-                gates.DB[last] += MemoryVector.Dot(gradient.W, state.S, count);
-                gates.DH[last] += MemoryVector.Dot(gradient.S, state.S, count);
+                da += dw * Lanes.Load(state.W + i, left);
+                Lanes.Store(a * dw, gradient.W + i, left);
             }
 
-            MemoryVector.Scale(gates.H[last], gradient.S, gradient.S, count);
-            MemoryVector.AddScaled(gates.B[last], gradient.W, gradient.S, count);
+            if (gradient.S != null)
+            {
+                var ds = Lanes.Load(gradient.S + i, left);
+                Lanes.Store((h * ds) + (b * dw), gradient.S + i, left);
+                if (state.S != null)
+                {
+                    var s = Lanes.Load(state.S + i, left);
+                    db += dw * s;
+                    dh += ds * s;
+                }
+            }
         }
 
-        if (gates.HasDecay)
-        {
-            MemoryVector.Scale(gates.A[last], gradient.W, gradient.W, count);
-        }
+        gates.DA[last] += Vector.Sum(da);
+        gates.DB[last] += Vector.Sum(db);
+        gates.DH[last] += Vector.Sum(dh);
     }
 
     /// <summary>Through M' = ... + H^T (w o D): T = H G, dD = w o T, dw = D . T, dH = (w o D) G^T.</summary>
@@ -217,7 +234,7 @@ internal static unsafe partial class DeepScan
             var (x, xStride) = QueryInput(scratch, layer, q, stride);
             var z = layer == last ? scratch.Normalized : scratch.U;
             Product(
-                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.P, scratch.Scaled);
+                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.OverlapOf(layer), scratch.P, scratch.Scaled);
             if (layer < last)
             {
                 DeepNetwork.Gelu(z, scratch.InputsOf(layer + 1), scratch.SlopesOf(layer + 1), null, rows * width);
@@ -285,6 +302,8 @@ internal static unsafe partial class DeepScan
                 MemoryVector.Copy(work.DReads + at + (t * stride), scratch.DZ + (t * width), width);
             }
 
+            var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
+            CausalProduct.Outer(rows, network.In(layer), x, xStride, h, hStride, scratch.OverlapOf(layer));
             ProductBackward(work, scratch, layer, state, gradient, x, xStride, k, scratch.DZ, width, rows, scratch.Gates.HasDecay || state.S != null);
         }
     }
@@ -337,16 +356,15 @@ internal static unsafe partial class DeepScan
         }
 
         // P0 = x H^T, P = P0 o C; dP = dZ D^T; dC += P0 o dP; dP0 = C o dP
-        MatrixProduct.MultiplySmall(false, true, rows, rows, input, x, xStride, h, hStride, scratch.P, rows, false);
-        MatrixProduct.MultiplySmall(false, true, rows, rows, width, dz, width, direction, width, scratch.DP, rows, false);
+        CausalProduct.Outer(rows, width, dz, width, direction, width, scratch.DP);
         for (var t = 0; t < rows; t++)
         {
             var line = (long)t * rows;
-            float* p = scratch.P + line, dp = scratch.DP + line, c = gates.C + line, dc = gates.DC + line;
+            float* overlap = scratch.OverlapOf(layer) + line, p = scratch.P + line, dp = scratch.DP + line, c = gates.C + line, dc = gates.DC + line;
             for (var j = 0; j <= t; j += Lanes.Count)
             {
                 long count = t + 1 - j;
-                System.Numerics.Vector<float> product = Lanes.Load(p + j, count), dProduct = Lanes.Load(dp + j, count), weight = Lanes.Load(c + j, count);
+                Vector<float> product = Lanes.Load(overlap + j, count), dProduct = Lanes.Load(dp + j, count), weight = Lanes.Load(c + j, count);
                 Lanes.Store(Lanes.Load(dc + j, count) + (product * dProduct), dc + j, count);
                 Lanes.Store(product * weight, p + j, count);
                 Lanes.Store(dProduct * weight, dp + j, count);
@@ -357,13 +375,13 @@ internal static unsafe partial class DeepScan
         }
 
         // dD += P^T dZ; dx += dP0 H; dH += dP0^T x
-        MatrixProduct.MultiplySmall(true, false, rows, width, rows, scratch.P, rows, dz, width, scratch.DDirectionOf(layer), width, true);
+        CausalProduct.AddTransposed(rows, width, scratch.P, dz, width, scratch.DDirectionOf(layer), width);
         if (wantsInput)
         {
-            MatrixProduct.MultiplySmall(false, false, rows, input, rows, scratch.DP, rows, h, hStride, dx, input, true);
+            CausalProduct.Add(rows, input, scratch.DP, h, hStride, dx, input);
         }
 
-        MatrixProduct.MultiplySmall(true, false, rows, input, rows, scratch.DP, rows, x, xStride, scratch.DHiddenOf(layer), input, true);
+        CausalProduct.AddTransposed(rows, input, scratch.DP, x, xStride, scratch.DHiddenOf(layer), input);
     }
 
     /// <summary>Gradients through the directions of descent, down to keys, values and the state that the chunk starts with.</summary>
@@ -470,6 +488,7 @@ internal static unsafe partial class DeepScan
         scratch.U = carver.Take(panel);
         scratch.Scaled = carver.Take(panel);
         scratch.P = carver.Take((long)rows * rows);
+        scratch.Overlap = carver.Take((long)network.Depth * rows * rows);
         scratch.DP = carver.Take((long)rows * rows);
         scratch.Inner = carver.Take((long)(work.KeptEvery - 1) * work.StateLength);
         scratch.Vector = carver.Take(2L * network.Width);

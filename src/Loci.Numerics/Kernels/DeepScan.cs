@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Loci.Numerics.Kernels;
 
 /// <summary>
@@ -267,7 +269,7 @@ internal static unsafe partial class DeepScan
             var width = network.Out(layer);
             var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
             Product(
-                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.P, scratch.X);
+                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.P, scratch.P, scratch.X);
             if (layer < network.Depth - 1)
             {
                 DeepNetwork.Gelu(z, scratch.Y, null, null, rows * width);
@@ -283,11 +285,11 @@ internal static unsafe partial class DeepScan
     }
 
     /// <summary>
-    /// One layer's product at the weights of every row: z = A o (x W) + B o (x S) + ((x H^T) o C) D. P keeps x H^T o C where wanted.
+    /// One layer's product at the weights of every row: z = A o (x W) + B o (x S) + ((x H^T) o C) D. Overlap keeps x H^T; it may be P.
     /// </summary>
     internal static void Product(
         in DeepNetwork network, int layer, in State state, in DeepGates gates, int rows, float* x, int xStride, float* h, int hStride, float* direction, int directionStride,
-        float* z, int zStride, float* p, float* scaled)
+        float* z, int zStride, float* overlap, float* p, float* scaled)
     {
         int input = network.In(layer), width = network.Out(layer), offset = network.Offset(layer);
         float* left = x;
@@ -307,9 +309,9 @@ internal static unsafe partial class DeepScan
         }
 
         // P [rows, rows] = (X H^T) o C
-        MatrixProduct.MultiplySmall(false, true, rows, rows, input, x, xStride, h, hStride, p, rows, false);
-        Mask(gates.C, p, rows);
-        MatrixProduct.MultiplySmall(false, false, rows, width, rows, p, rows, direction, directionStride, z, zStride, true);
+        CausalProduct.Outer(rows, input, x, xStride, h, hStride, overlap);
+        CausalProduct.Mask(gates.C, overlap, p, rows);
+        CausalProduct.Add(rows, width, p, direction, directionStride, z, zStride);
     }
 
     /// <summary>The state after a chunk; it may take the place of the one before.</summary>
@@ -340,17 +342,6 @@ internal static unsafe partial class DeepScan
         for (var t = 0; t < rows; t++)
         {
             MemoryVector.Scale(factors[t], x + ((long)t * xStride), y + ((long)t * yStride), width);
-        }
-    }
-
-    /// <summary>p o= c, with zeros above the diagonal whatever was there.</summary>
-    internal static void Mask(float* c, float* p, int rows)
-    {
-        for (var t = 0; t < rows; t++)
-        {
-            var line = (long)t * rows;
-            Multiply(p + line, c + line, p + line, t + 1);
-            MemoryVector.Zero(p + line + t + 1, rows - t - 1);
         }
     }
 
@@ -411,9 +402,14 @@ internal static unsafe partial class DeepScan
             return;
         }
 
-        MemoryVector.Scale(a, before.W, after.W, count);
-        MemoryVector.AddScaled(b, before.S, after.W, count);
-        MemoryVector.Scale(h, before.S, after.S, count);
+        Vector<float> decays = new(a), carries = new(b), momenta = new(h);
+        for (var i = 0; i < count; i += Lanes.Count)
+        {
+            long left = count - i;
+            var step = Lanes.Load(before.S + i, left);
+            Lanes.Store((decays * Lanes.Load(before.W + i, left)) + (carries * step), after.W + i, left);
+            Lanes.Store(momenta * step, after.S + i, left);
+        }
     }
 
     private static void Record(in Work work, in Panels panels, int row, int rows, int head)

@@ -87,7 +87,7 @@ internal static unsafe class DeepSoup
             {
                 var ((h, hStride), (direction, directionStride)) = Records(work, part, layer, head);
                 DeepScan.Product(
-                    network, layer, part.State, scratch.Gates, rows, x, xStride, h, hStride, direction, directionStride, scratch.Z, width, scratch.P, scratch.Scaled);
+                    network, layer, part.State, scratch.Gates, rows, x, xStride, h, hStride, direction, directionStride, scratch.Z, width, scratch.P, scratch.P, scratch.Scaled);
             }
 
             for (var t = 0; t < rows; t++)
@@ -281,9 +281,9 @@ internal static unsafe class DeepSoup
         }
 
         var ((h, hStride), (direction, directionStride)) = Records(work, part, layer, head);
-        MatrixProduct.MultiplySmall(false, true, rows, rows, width, dz, width, direction, directionStride, scratch.P, rows, false);
-        DeepScan.Mask(scratch.Gates.C, scratch.P, rows);
-        MatrixProduct.MultiplySmall(false, false, rows, input, rows, scratch.P, rows, h, hStride, dx, input, true);
+        CausalProduct.Outer(rows, width, dz, width, direction, directionStride, scratch.P);
+        CausalProduct.Mask(scratch.Gates.C, scratch.P, scratch.P, rows);
+        CausalProduct.Add(rows, input, scratch.P, h, hStride, dx, input);
     }
 
     /// <summary>What the chunk's rows wrote: inputs and directions of a layer.</summary>

@@ -1,3 +1,5 @@
+using FsCheck;
+using FsCheck.Fluent;
 using Loci.Caching;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
@@ -172,12 +174,65 @@ public sealed class DeepMemoryTests
         }
     }
 
+    [Fact]
+    public void NothingBecomesNotANumber() => Prop.ForAll(
+        Gen.Choose(0, int.MaxValue).ToArbitrary(), Gen.Choose(0, 63).ToArbitrary(), Gen.Choose(0, 63).ToArbitrary(), StaysFinite)
+        .Check(Config.QuickThrowOnFailure.WithMaxTest(250));
+
+    private static void StaysFinite(int seed, int shape, int gates)
+    {
+        // Extreme gates, repeated and zero keys, large values, chunks of one token and chunks longer than the sequence.
+        float? Pick(int bits, float low, float high) => (bits & 3) switch { 0 => low, 1 => high, _ => null };
+        var random = new Random(seed);
+        var chunk = (shape & 3) switch { 0 => 1, 1 => 3, 2 => 8, _ => 64 };
+        var aggregations = Enum.GetValues<Aggregation>();
+        var settings = new Case(
+            (shape & 4) == 0 ? InnerLoss.SquaredError : InnerLoss.InnerProduct, aggregations[random.Next(aggregations.Length)],
+            (SegmentKind)random.Next(2), (SegmentStart)random.Next(2))
+        {
+            Lengths = [1 + random.Next(40), 1 + random.Next(3)],
+            Chunk = chunk,
+            Segment = chunk * (1 + random.Next(3)),
+            Depth = 1 + random.Next(3),
+            LogDecay = Pick(gates, 0, -20),
+            Momentum = Pick(gates >> 2, 0, 1),
+            Rate = Pick(gates >> 4, 0, 1) ?? 0.3,
+            FixedRate = (gates >> 4) is 0 or 1,
+            RepeatsKeys = (shape & 8) != 0,
+            KeyScale = (shape & 16) != 0 ? 0 : 1,
+            ValueScale = (shape & 32) != 0 ? 1000 : 1,
+        };
+        foreach (var (name, values) in Run(settings))
+        {
+            Assert.All(values, value => Assert.True(float.IsFinite(value), $"{settings}: {name} holds {value}."));
+        }
+    }
+
+    [Theory]
+    [InlineData(InnerLoss.SquaredError)]
+    [InlineData(InnerLoss.InnerProduct)]
+    public void ASmallWriteLowersItsOwnLoss(InnerLoss loss)
+    {
+        for (var seed = 1; seed <= 10; seed++)
+        {
+            var settings = new Case(loss, Aggregation.None, SegmentKind.Constant, SegmentStart.Checkpoint) { Lengths = [1], AsksForKeys = true, Heads = 1, Seed = seed, Decays = false };
+            double Loss(double rate)
+            {
+                float[] answer = Run(settings with { Rate = rate, FixedRate = true })["output"], value = new Data(settings, new Random(seed)).V;
+                return loss == InnerLoss.InnerProduct
+                    ? -answer.Zip(value, (a, b) => (double)a * b).Sum()
+                    : answer.Zip(value, (a, b) => Math.Pow(a - b, 2)).Sum();
+            }
+
+            Assert.True(Loss(1e-2) < Loss(0), $"Seed {seed}: the write raised its loss.");
+        }
+    }
+
     private static Dictionary<string, float[]> Run(Case settings)
     {
-        var random = new Random(5);
         int heads = settings.Heads, width = settings.Width, rows = settings.Lengths.Sum(), columns = heads * width;
         var network = settings.Network;
-        var data = new Data(settings, random);
+        var data = new Data(settings, new Random(settings.Seed));
         using var device = new CpuDevice(2);
         using var tape = new Tape(device);
         using var plan = new MemoryPlan(device);
@@ -236,7 +291,7 @@ public sealed class DeepMemoryTests
         var actual = Run(settings);
         int heads = settings.Heads, width = settings.Width, rows = settings.Lengths.Sum(), columns = heads * width;
         var network = settings.Network;
-        var data = new Data(settings, new Random(5));
+        var data = new Data(settings, new Random(settings.Seed));
         var real = new RealTape();
         Real[,] q = real.Variables(data.Q, rows, columns), k = real.Variables(data.K, rows, columns), v = real.Variables(data.V, rows, columns);
         var u = settings.RoutesByQuery ? null : real.Variables(data.U, rows, columns);
@@ -364,7 +419,7 @@ public sealed class DeepMemoryTests
             K = Values(random, rows * columns);
             V = Values(random, rows * columns);
             U = Values(random, rows * columns);
-            Rate = [.. Enumerable.Range(0, rows * heads).Select(_ => (float)(settings.Rate * random.NextDouble()))];
+            Rate = [.. Enumerable.Range(0, rows * heads).Select(_ => (float)(settings.Rate * (settings.FixedRate ? 1 : random.NextDouble())))];
             Decay = [.. Enumerable.Range(0, rows * heads).Select(_ => settings.LogDecay ?? (float)-Math.Pow(random.NextDouble(), 3))];
             Momentum = [.. Enumerable.Range(0, rows * heads).Select(_ => settings.Momentum ?? (float)random.NextDouble())];
             Weights = Values(random, heads * settings.Network.WeightCount);
@@ -374,6 +429,13 @@ public sealed class DeepMemoryTests
             for (var row = 1; row < rows && settings.RepeatsKeys; row++)
             {
                 Array.Copy(K, 0, K, row * columns, columns);
+            }
+
+            for (var i = 0; i < K.Length; i++)
+            {
+                K[i] *= settings.KeyScale;
+                V[i] *= settings.ValueScale;
+                Q[i] = settings.AsksForKeys ? K[i] : Q[i];
             }
         }
 
@@ -425,6 +487,16 @@ public sealed class DeepMemoryTests
         public float Clip { get; init; } = 1;
 
         public double Rate { get; init; } = 0.3;
+
+        public bool FixedRate { get; init; }
+
+        public float KeyScale { get; init; } = 1;
+
+        public float ValueScale { get; init; } = 1;
+
+        public bool AsksForKeys { get; init; }
+
+        public int Seed { get; init; } = 5;
 
         public bool Decays { get; init; } = true;
 
