@@ -37,6 +37,7 @@ internal static class CommandLine
         var tokenizer = new Command("tokenizer", "Makes tokenizers.");
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
+        root.Add(ExperimentCommand.Create());
         root.Add(InfoCommand.Create());
         DocumentedCommand.ShowExamples(root);
         return root;

@@ -68,7 +68,7 @@ internal sealed class ProgressDisplay : IDisposable
         {
             if (_live)
             {
-                _console.Write(new Text(text + "\n"));
+                _console.Write(new ErasingLine(text));
             }
             else
             {
@@ -157,5 +157,11 @@ internal sealed class ProgressDisplay : IDisposable
     {
         _console.Profile.Out.Writer.WriteLine(line);
         _console.Profile.Out.Writer.Flush();
+    }
+
+    // The line is written over the bar, of which a shorter one would leave the end.
+    private sealed class ErasingLine(string text) : Renderable
+    {
+        protected override IEnumerable<Segment> Render(RenderOptions options, int maxWidth) => [Segment.Control("\e[2K"), new Segment(text), Segment.LineBreak];
     }
 }

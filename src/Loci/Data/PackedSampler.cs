@@ -11,7 +11,7 @@ public readonly record struct PackedSamplerState(long Epoch, int Position);
 /// in each pass every token, and one end of text per document, is predicted exactly once. A document cut by the end of a row goes on as a sequence of its own. The orders depend on
 /// seed and pass alone, and a batch may hold the last rows of one pass and the first of the next. No memory is allocated after construction.
 /// </summary>
-public sealed class PackedSampler
+public sealed class PackedSampler : ITrainingBatches
 {
     private readonly TokenizedCorpus _corpus;
     private readonly ulong _seed;
@@ -41,6 +41,12 @@ public sealed class PackedSampler
         _rows = new int[checked((int)((PositionsPerEpoch + length - 1) / length))];
     }
 
+    /// <inheritdoc/>
+    public string Name => _corpus.Name;
+
+    /// <inheritdoc/>
+    public int VocabularySize => _corpus.VocabularySize;
+
     /// <summary>The positions of a row, T.</summary>
     public int Length { get; }
 
@@ -63,6 +69,19 @@ public sealed class PackedSampler
             }
 
             (_epoch, _position) = (value.Epoch, value.Position);
+        }
+    }
+
+    long? ITrainingBatches.RowsPerEpoch => RowsPerEpoch;
+
+    /// <inheritdoc/>
+    public long RowsTaken
+    {
+        get => (_epoch * RowsPerEpoch) + _position;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            State = new PackedSamplerState(value / RowsPerEpoch, (int)(value % RowsPerEpoch));
         }
     }
 

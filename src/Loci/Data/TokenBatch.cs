@@ -78,6 +78,13 @@ public sealed class TokenBatch
         }
     }
 
+    /// <summary>Begins a sequence whose inputs and targets the caller writes.</summary>
+    internal void AddSequence(int position, int predicted)
+    {
+        _sequenceStarts[SequenceCount++] = position;
+        PredictedCount += predicted;
+    }
+
     /// <summary>Writes a sequence at which nothing is predicted.</summary>
     internal void AddPadding(int position, int endOfText, int count)
     {

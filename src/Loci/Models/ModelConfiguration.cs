@@ -225,7 +225,7 @@ public sealed record ModelConfiguration
         }
     }
 
-    private static void FillIn(JsonObject fields, JsonObject defaults)
+    internal static void FillIn(JsonObject fields, JsonObject defaults)
     {
         foreach (var (name, value) in defaults)
         {

@@ -39,6 +39,7 @@ internal static class Html
         .g{stroke:var(--rule);fill:none}.a{stroke:var(--soft);fill:none}
         .l,.f{fill:none;stroke:var(--c);stroke-width:1.9;stroke-linejoin:round;stroke-linecap:round}
         .f{opacity:.25;stroke-width:1}.d .l{stroke-dasharray:6 4}
+        .b{fill:var(--c)}.w{stroke:var(--ink);fill:none;stroke-width:1.3}
         .m circle{fill:var(--c)}.h circle{fill:var(--c);opacity:0}.h circle:hover{opacity:1}
         .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}.s5{--c:var(--c5)}
         .scroll{overflow-x:auto;margin:1.4em 0}
@@ -47,7 +48,7 @@ internal static class Html
         th,td{padding:7px 14px 7px 0;text-align:left;border-bottom:1px solid var(--rule);vertical-align:top}
         th{font-weight:600;border-bottom-color:var(--soft)}
         th:last-child,td:last-child{padding-right:0}
-        .r{text-align:right;white-space:nowrap}
+        .r{text-align:right;white-space:nowrap}th.r{white-space:normal}
         pre{background:var(--tint);border-radius:8px;padding:14px 16px;margin:.4em 0;font:.86rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4}
         footer{color:var(--soft);font-size:.84rem;margin-top:3em;padding-top:1em;border-top:1px solid var(--rule)}
 

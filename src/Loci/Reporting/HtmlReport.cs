@@ -145,6 +145,27 @@ public sealed class HtmlReport
         return this;
     }
 
+    /// <summary>Adds a bar chart, drawn for wide and for narrow screens.</summary>
+    /// <param name="chart">The chart.</param>
+    public HtmlReport Chart(BarChart chart)
+    {
+        ArgumentNullException.ThrowIfNull(chart);
+        _body.Append("<figure>");
+        Element("h3", chart.Title);
+        _body.Append("<div class=\"wide\">");
+        BarSvg.Draw(_body, chart, WideWidth);
+        _body.Append("</div><div class=\"narrow\">");
+        BarSvg.Draw(_body, chart, NarrowWidth);
+        _body.Append("</div>");
+        if (chart.Caption is not null)
+        {
+            Element("figcaption", chart.Caption);
+        }
+
+        _body.Append("</figure>\n");
+        return this;
+    }
+
     /// <summary>Adds text as it is, such as a model's sample.</summary>
     /// <param name="text">The text; line breaks are kept.</param>
     /// <param name="caption">A sentence above it, or null.</param>

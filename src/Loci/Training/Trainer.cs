@@ -9,7 +9,7 @@ using Loci.Numerics.Optimization;
 namespace Loci.Training;
 
 /// <summary>
-/// Trains a language model, one step at a time: batches from a <see cref="PackedSampler"/>, gradients accumulated with every token weighted alike, clipping, AdamW. A step whose
+/// Trains a language model, one step at a time: batches from text or from any other source, gradients accumulated with every token weighted alike, clipping, AdamW. A step whose
 /// loss or gradient is not finite leaves the weights alone. Its whole state can be saved and restored, after which it takes exactly the steps it would have taken.
 /// After the first steps a step allocates no managed memory. <see cref="TrainingRun"/> adds the folder, evaluations and checkpoints.
 /// </summary>
@@ -18,7 +18,7 @@ public sealed class Trainer : IDisposable
     private const ulong SamplerStream = 1;
     private const ulong DropoutStream = 2;
 
-    private readonly PackedSampler _sampler;
+    private readonly ITrainingBatches _source;
     private readonly RandomGenerator _dropout;
     private readonly AdamW _optimizer;
     private readonly Tape _tape;
@@ -38,15 +38,36 @@ public sealed class Trainer : IDisposable
     /// <param name="clock">What measures time; the system's where null.</param>
     /// <exception cref="LociException">The options are out of range, or the data has another vocabulary than the model.</exception>
     public Trainer(LanguageModel model, TokenizedCorpus corpus, TrainingOptions options, TimeProvider? clock = null)
+        : this(model, Pack(corpus, options), options, clock)
+    {
+    }
+
+    /// <summary>Makes a trainer at the beginning of its run.</summary>
+    /// <param name="model">The model; the trainer changes its weights but does not own it.</param>
+    /// <param name="source">Where its batches come from, with rows of the options' context; used by this trainer alone.</param>
+    /// <param name="options">How to train.</param>
+    /// <param name="clock">What measures time; the system's where null.</param>
+    /// <exception cref="LociException">The options are out of range or do not fit the source, or the model's vocabulary is smaller than the source's.</exception>
+    public Trainer(LanguageModel model, ITrainingBatches source, TrainingOptions options, TimeProvider? clock = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(corpus);
+        ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(options);
         Options = options.Validate();
-        RequireVocabulary(model, corpus);
+        RequireVocabulary(model, source.Name, source.VocabularySize);
+        if (source.Length != options.Context)
+        {
+            throw new LociException($"{source.Name} has rows of {source.Length} tokens, but the training a context of {options.Context}: use the same number.");
+        }
+
+        if (options.Epochs is not null && source.RowsPerEpoch is null)
+        {
+            throw new LociException($"{source.Name} has no end, so the training cannot be a number of epochs: give a number of steps or a time limit.");
+        }
+
         Model = model;
         _clock = clock ?? TimeProvider.System;
-        _sampler = new PackedSampler(corpus, options.Context, RandomGenerator.Hash(options.Seed, SamplerStream));
+        _source = source;
         _dropout = new RandomGenerator(options.Seed, DropoutStream);
         _optimizer = new AdamW(model.Parameters, options.AdamW);
         _tape = new Tape(model.Device);
@@ -60,7 +81,7 @@ public sealed class Trainer : IDisposable
         _inputs = model.Device.Allocate<int>(rows);
         _targets = model.Device.Allocate<int>(rows);
         var stepRows = (double)options.BatchRows * options.Accumulation;
-        TotalSteps = Math.Min(options.Steps ?? long.MaxValue, options.Epochs is { } epochs ? Math.Max(1, (long)Math.Ceiling(epochs * _sampler.RowsPerEpoch / stepRows)) : long.MaxValue);
+        TotalSteps = Math.Min(options.Steps ?? long.MaxValue, options.Epochs is { } epochs ? Math.Max(1, (long)Math.Ceiling(epochs * _source.RowsPerEpoch!.Value / stepRows)) : long.MaxValue);
     }
 
     /// <summary>The model.</summary>
@@ -84,8 +105,8 @@ public sealed class Trainer : IDisposable
     /// <summary>How many of the last steps were skipped in a row.</summary>
     public long SkippedInRow { get; private set; }
 
-    /// <summary>Passes over the data so far.</summary>
-    public double Epoch => _sampler.State.Epoch + ((double)_sampler.State.Position / _sampler.RowsPerEpoch);
+    /// <summary>Passes over the data so far; 0 where it has no end.</summary>
+    public double Epoch => _source.RowsPerEpoch is { } rows ? (double)_source.RowsTaken / rows : 0;
 
     /// <summary>Time since the first step, earlier parts of a resumed run included.</summary>
     public TimeSpan Elapsed => _isRunning ? _elapsedBefore + _clock.GetElapsedTime(_started) : _elapsedBefore;
@@ -111,7 +132,7 @@ public sealed class Trainer : IDisposable
         long predicted = 0;
         foreach (var batch in _batches)
         {
-            _sampler.Next(batch);
+            _source.Next(batch);
             predicted += batch.PredictedCount;
         }
 
@@ -171,14 +192,7 @@ public sealed class Trainer : IDisposable
         Model.Device.Free(_targets);
     }
 
-    internal static void RequireVocabulary(LanguageModel model, TokenizedCorpus corpus)
-    {
-        if (model.Configuration.VocabularySize < corpus.VocabularySize)
-        {
-            throw new LociException(
-                $"{corpus.Name} was encoded with {corpus.VocabularySize} tokens, but the model has {model.Configuration.VocabularySize}: use the tokenizer the model was made for.");
-        }
-    }
+    internal static void RequireVocabulary(LanguageModel model, TokenizedCorpus corpus) => RequireVocabulary(model, corpus.Name, corpus.VocabularySize);
 
     /// <summary>The whole state as tensors of a file.</summary>
     internal IEnumerable<TensorEntry> Save()
@@ -193,11 +207,12 @@ public sealed class Trainer : IDisposable
         }
 
         var random = _dropout.State;
+        var (epoch, row) = Math.DivRem(_source.RowsTaken, _source.RowsPerEpoch ?? long.MaxValue);
         yield return TensorEntry.Int64(
             "trainer.state",
             [StateLength],
             (long[])[
-                Step, Tokens, SkippedSteps, SkippedInRow, _optimizer.StepCount, _sampler.State.Epoch, _sampler.State.Position, Elapsed.Ticks, (long)random.S0, (long)random.S1,
+                Step, Tokens, SkippedSteps, SkippedInRow, _optimizer.StepCount, epoch, row, Elapsed.Ticks, (long)random.S0, (long)random.S1,
                 (long)random.S2, (long)random.S3]);
     }
 
@@ -215,7 +230,7 @@ public sealed class Trainer : IDisposable
 
         var state = new long[StateLength];
         file.ReadInt64("trainer.state", state);
-        if (state.AsSpan(0, 8).ContainsAnyInRange(long.MinValue, -1) || state[4] > int.MaxValue || state[6] >= _sampler.RowsPerEpoch || state.AsSpan(8, 4).IndexOfAnyExcept(0) < 0)
+        if (state.AsSpan(0, 8).ContainsAnyInRange(long.MinValue, -1) || state[4] > int.MaxValue || state[5] > int.MaxValue || state[6] >= (_source.RowsPerEpoch ?? long.MaxValue) || state.AsSpan(8, 4).IndexOfAnyExcept(0) < 0)
         {
             throw new LociException($"The checkpoint {file.Path} holds numbers that cannot be: it is damaged, so start the run again.");
         }
@@ -225,13 +240,28 @@ public sealed class Trainer : IDisposable
         SkippedSteps = state[2];
         SkippedInRow = state[3];
         _optimizer.StepCount = (int)state[4];
-        _sampler.State = new PackedSamplerState(state[5], (int)state[6]);
+        _source.RowsTaken = (state[5] * (_source.RowsPerEpoch ?? 0)) + state[6];
         _elapsedBefore = new TimeSpan(state[7]);
         _isRunning = false;
         _dropout.State = new RandomState((ulong)state[8], (ulong)state[9], (ulong)state[10], (ulong)state[11]);
     }
 
     private const int StateLength = 12;
+
+    private static PackedSampler Pack(TokenizedCorpus corpus, TrainingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(corpus);
+        ArgumentNullException.ThrowIfNull(options);
+        return new PackedSampler(corpus, options.Validate().Context, RandomGenerator.Hash(options.Seed, SamplerStream));
+    }
+
+    private static void RequireVocabulary(LanguageModel model, string name, int size)
+    {
+        if (model.Configuration.VocabularySize < size)
+        {
+            throw new LociException($"{name} has {size} token ids, but the model {model.Configuration.VocabularySize}: use the tokenizer the model was made for.");
+        }
+    }
 
     private double AccumulateGradient(TokenBatch batch, long predicted, ulong seed)
     {

@@ -24,7 +24,7 @@ public sealed class TrainingRun : IDisposable
     private const string ConfigurationName = "config.json";
     private const string MetricsName = "metrics.jsonl";
 
-    private readonly RunLock _lock;
+    private readonly FolderLock _lock;
     private readonly TokenizedCorpus? _validation;
     private readonly Tokenizer _tokenizer;
     private readonly ITrainingObserver? _observer;
@@ -37,7 +37,7 @@ public sealed class TrainingRun : IDisposable
     private long _savedStep = -1;
 
     private TrainingRun(
-        string folder, RunLock held, Trainer trainer, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus? validation, ITrainingObserver? observer, bool isResumed)
+        string folder, FolderLock held, Trainer trainer, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus? validation, ITrainingObserver? observer, bool isResumed)
     {
         Folder = folder;
         Trainer = trainer;
@@ -239,14 +239,14 @@ public sealed class TrainingRun : IDisposable
 
     private static TrainingRun Build(
         string folder, LanguageModel model, TokenizedCorpus training, TokenizedCorpus? validation, TrainingOptions options, Action<Trainer>? prepare,
-        Func<RunLock, Trainer, TrainingRun> make)
+        Func<FolderLock, Trainer, TrainingRun> make)
     {
         if (validation is not null)
         {
             Trainer.RequireVocabulary(model, validation);
         }
 
-        var held = RunLock.Take(folder);
+        var held = FolderLock.Take(folder, $"The run in {folder} is being trained by another process: wait for it or stop it first.");
         Trainer? trainer = null;
         try
         {
@@ -411,41 +411,5 @@ public sealed class TrainingRun : IDisposable
         file.ReadInt64("run.state", state);
         (_bestLoss, _bestStep, _evaluatedStep) = (BitConverter.Int64BitsToDouble(state[0]), state[1], state[2]);
         _savedStep = Trainer.Step;
-    }
-
-    /// <summary>Keeps a second process from training in the same folder; the system lets go of it when the process ends, however it ends.</summary>
-    private sealed class RunLock : IDisposable
-    {
-        private readonly FileStream _stream;
-
-        private RunLock(FileStream stream) => _stream = stream;
-
-        public static RunLock Take(string folder)
-        {
-            var path = Path.Combine(folder, ".lock");
-            try
-            {
-                Directory.CreateDirectory(folder);
-            }
-            catch (Exception exception) when (FileFailure.Is(exception))
-            {
-                throw FileFailure.Writing(folder, exception);
-            }
-
-            try
-            {
-                return new RunLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
-            }
-            catch (IOException exception) when (exception is not DirectoryNotFoundException && File.Exists(path))
-            {
-                throw new LociException($"The run in {folder} is being trained by another process: wait for it or stop it first.", exception);
-            }
-            catch (Exception exception) when (FileFailure.Is(exception))
-            {
-                throw FileFailure.Writing(path, exception);
-            }
-        }
-
-        public void Dispose() => _stream.Dispose();
     }
 }

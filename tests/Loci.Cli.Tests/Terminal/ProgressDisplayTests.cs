@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.RegularExpressions;
 using Loci.Cli.Terminal;
 using Spectre.Console;
@@ -159,13 +160,39 @@ public sealed class ProgressDisplayTests
             progress.Report(100);
         }
 
-        string text = Regex.Replace(output.ToString(), "\e\\[[0-9;?]*[A-Za-z]", "");
-        string[] rows = text.Split('\n').Select(row => row.TrimEnd('\r').Split('\r')[^1].TrimEnd()).ToArray();
+        string[] rows = output.ToString().Split('\n').Select(Shown).ToArray();
         Assert.Equal("step [40]: saved", rows[0]);
         Assert.StartsWith("train ━", rows[1], StringComparison.Ordinal);
         Assert.Contains("100.0%", rows[1], StringComparison.Ordinal);
         Assert.Equal(["", ""], [rows[^1], string.Concat(rows[2..])]);
         Assert.EndsWith("\e[?25h", output.ToString().TrimEnd(), StringComparison.Ordinal); // the cursor is back
+    }
+
+    /// <summary>What a terminal shows of a row: later characters replace those that they are written over.</summary>
+    private static string Shown(string row)
+    {
+        StringBuilder cells = new();
+        int column = 0;
+        foreach (Match match in Regex.Matches(row, "\e\\[[0-9;?]*[A-Za-z]|."))
+        {
+            switch (match.Value)
+            {
+                case "\r":
+                    column = 0;
+                    break;
+                case "\e[2K":
+                    cells.Clear().Append(' ', column);
+                    break;
+                case [var character]:
+                    cells.Length = Math.Max(cells.Length, column + 1);
+                    cells[column++] = character;
+                    break;
+                default: // colours, and the cursor's looks
+                    break;
+            }
+        }
+
+        return cells.ToString().TrimEnd();
     }
 
     [Fact]
