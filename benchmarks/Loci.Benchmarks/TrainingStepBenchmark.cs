@@ -31,8 +31,11 @@ internal static class TrainingStepBenchmark
             Measure("gated-linear", Aggregation(name), 2);
         }
 
-        Measure("linear", AggregationKind.None, 2);
-        Measure("swla", AggregationKind.None, 2);
+        foreach (var name in (ReadOnlySpan<string>)["linear", "swla", "mamba2", "gla", "delta-net", "gated-delta-net"])
+        {
+            Measure(name, AggregationKind.None, 2);
+        }
+
         Measure("attention", AggregationKind.None, 2);
         Measure("gated-linear", AggregationKind.None, 1);
     }

@@ -4,7 +4,7 @@ namespace Loci.Numerics;
 
 public abstract partial class Device
 {
-    /// <summary>Writes a chunked matrix memory and reads its online state; see <see cref="ScanArguments"/>.</summary>
+    /// <summary>Writes a chunked matrix memory by one of the rules and reads its online state; see <see cref="ScanArguments"/>.</summary>
     internal abstract void MatrixScan(in ScanArguments arguments);
 
     /// <summary>Gradients of <see cref="MatrixScan"/>.</summary>
@@ -12,6 +12,14 @@ public abstract partial class Device
 
     /// <summary>The same memory token by token: moves one sequence's state past some rows; see <see cref="StreamArguments"/>.</summary>
     internal abstract void MatrixStream(in StreamArguments arguments);
+
+    /// <summary>y = -stepSize exp(logRate); stepSize, y [rows, columns], logRate [columns].</summary>
+    internal abstract void RateDecay(DeviceSpan<float> stepSize, DeviceSpan<float> logRate, int rows, int columns, DeviceSpan<float> y);
+
+    /// <summary>Gradients of <see cref="RateDecay"/>.</summary>
+    internal abstract void RateDecayBackward(
+        DeviceSpan<float> logRate, DeviceSpan<float> y, DeviceSpan<float> dy, int rows, int columns,
+        DeviceSpan<float> dStepSize, bool accumulateStepSize, DeviceSpan<float> dLogRate, bool accumulateLogRate);
 
     /// <summary>Writes deep memories chunk by chunk and reads their online states; see <see cref="DeepArguments"/>.</summary>
     internal abstract void DeepScan(in DeepArguments arguments);
@@ -44,19 +52,30 @@ public abstract partial class Device
     internal abstract void CachedReadBackward(in ReadArguments arguments, in ReadGradients gradients);
 }
 
-/// <summary>
-/// A matrix memory M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T over the chunks of a plan. States are stored transposed, [d_k, d_v].
-/// An empty gate span stands for a = 1, b = 0 and l = 1.
-/// </summary>
+/// <summary>How a matrix memory is updated.</summary>
+internal enum MatrixRule
+{
+    /// <summary>M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T. An empty gate span stands for a = 1, b = 0 and l = 1.</summary>
+    Scalar,
+
+    /// <summary>M_t = a_t M_{t-1} (I - l_t k_t k_t^T) + l_t v_t k_t^T. An empty decay stands for a = 1; no b.</summary>
+    Delta,
+
+    /// <summary>M_t = M_{t-1} diag(a_t) + v_t k_t^T with a decay for every key dimension; no b, no l.</summary>
+    Vector,
+}
+
+/// <summary>A matrix memory over the chunks of a plan. States are stored transposed, [d_k, d_v].</summary>
 internal struct ScanArguments
 {
     public MemoryPlan Plan;
+    public MatrixRule Rule;
     public int Heads;
     public int Width;                            // d
     public DeviceSpan<float> Queries;            // [rows, H*d]
     public DeviceSpan<float> Keys;               // [rows, H*d]
     public DeviceSpan<float> Values;             // [rows, H*d]
-    public DeviceSpan<float> LogDecay;           // log a, [rows, H] or empty
+    public DeviceSpan<float> LogDecay;           // log a, [rows, H], by vectors [rows, H*d], or empty
     public DeviceSpan<float> PreviousGate;       // b, [rows, H] or empty
     public DeviceSpan<float> WriteGate;          // l, [rows, H] or empty
     public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]
@@ -140,21 +159,22 @@ internal struct ReadGradients
 /// <summary>The next rows of one sequence, written and read one after another from a state that is updated in place.</summary>
 internal struct StreamArguments
 {
+    public MatrixRule Rule;
     public int Rows;
     public int Heads;
     public int Width;                            // d
     public DeviceSpan<float> Queries;            // [rows, H*d]
     public DeviceSpan<float> Keys;               // [rows, H*d]
     public DeviceSpan<float> Values;             // [rows, H*d]
-    public DeviceSpan<float> LogDecay;           // [rows, H] or empty
+    public DeviceSpan<float> LogDecay;           // [rows, H], by vectors [rows, H*d], or empty
     public DeviceSpan<float> PreviousGate;       // [rows, H] or empty
     public DeviceSpan<float> WriteGate;          // [rows, H] or empty
-    public DeviceSpan<float> Previous;           // k, then v, of the row before the first, [2, H*d]; zeros at the start of a sequence
+    public DeviceSpan<float> Previous;           // scalar only: k, then v, of the row before the first, [2, H*d]; zeros at the start of a sequence
     public bool IsFirstOfSegment;                // the tail starts anew
-    public bool WindowReachesBack;               // whether the first row's b applies to the row before it
+    public bool WindowReachesBack;               // scalar only: whether the first row's b applies to the row before it
     public DeviceSpan<float> State;              // [H, d, d]
-    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]
-    public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]
+    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]. By vectors: [H*d]. Delta: none
+    public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]; delta: may be empty
 }
 
 /// <summary>

@@ -7,11 +7,21 @@ public sealed unsafe partial class CpuDevice
     internal override void MatrixScan(in ScanArguments arguments)
     {
         var work = ScanWork(arguments);
-        _workers.For(arguments.Plan.ItemCount * arguments.Heads, &MemoryScan.Forward, &work);
+        var items = arguments.Plan.ItemCount * arguments.Heads;
+        var isVector = arguments.Rule == MatrixRule.Vector;
+        if (arguments.Rule == MatrixRule.Delta)
+        {
+            // Items write different states, whatever their level.
+            var delta = new DeltaScan.Work { Scan = work };
+            _workers.For(items, &DeltaScan.Forward, &delta);
+            return;
+        }
+
+        _workers.For(items, isVector ? &VectorGatedScan.Forward : &MemoryScan.Forward, &work);
         if (arguments.Plan.Merges.Count > 0)
         {
             var merge = MergeWork(arguments, work);
-            _workers.For(arguments.Plan.MergeRanges.Count / 2 * arguments.Heads, &MemoryMerge.Forward, &merge);
+            _workers.For(arguments.Plan.MergeRanges.Count / 2 * arguments.Heads, isVector ? &VectorGatedMerge.Forward : &MemoryMerge.Forward, &merge);
         }
     }
 
@@ -32,18 +42,25 @@ public sealed unsafe partial class CpuDevice
         work.AddPreviousGate = gradients.AddPreviousGate;
         work.DWriteGate = Pointer(gradients.WriteGate);
         work.AddWriteGate = gradients.AddWriteGate;
+        if (arguments.Rule == MatrixRule.Delta)
+        {
+            DeltaScanBackward(arguments.Plan, work);
+            return;
+        }
+
+        var isVector = arguments.Rule == MatrixRule.Vector;
         var hasMerges = arguments.Plan.Merges.Count > 0 && !gradients.States.IsEmpty;
         var merge = MergeWork(arguments, work);
         var mergeItems = arguments.Plan.MergeRanges.Count / 2 * arguments.Heads;
         if (hasMerges)
         {
-            _workers.For(mergeItems, &MemoryMerge.PropagateBackward, &merge);
+            _workers.For(mergeItems, isVector ? &VectorGatedMerge.PropagateBackward : &MemoryMerge.PropagateBackward, &merge);
         }
 
-        _workers.For(arguments.Plan.ItemCount * arguments.Heads, &MemoryScan.Backward, &work);
+        _workers.For(arguments.Plan.ItemCount * arguments.Heads, isVector ? &VectorGatedScan.Backward : &MemoryScan.Backward, &work);
         if (hasMerges && work.IsGated)
         {
-            _workers.For(mergeItems, &MemoryMerge.InputBackward, &merge);
+            _workers.For(mergeItems, isVector ? &VectorGatedMerge.InputBackward : &MemoryMerge.InputBackward, &merge);
         }
     }
 
@@ -67,7 +84,18 @@ public sealed unsafe partial class CpuDevice
             Tail = Pointer(arguments.Tail),
             Output = Pointer(arguments.Output),
         };
-        _workers.For(arguments.Heads, &MemoryStep.Forward, &work);
+        switch (arguments.Rule)
+        {
+            case MatrixRule.Delta:
+                _workers.For(arguments.Heads, &DeltaStep.Forward, &work);
+                break;
+            case MatrixRule.Vector:
+                _workers.For(arguments.Heads, &VectorGatedStep.Forward, &work);
+                break;
+            default:
+                _workers.For(arguments.Heads, &MemoryStep.Forward, &work);
+                break;
+        }
     }
 
     internal override void CachedRead(in ReadArguments arguments)
@@ -180,6 +208,19 @@ public sealed unsafe partial class CpuDevice
         work.DPooledKeys = Pointer(gradients.PooledKeys);
         work.Partials = Pointer(gradients.Partials);
         work.DGain = Pointer(gradients.GainPartials);
+    }
+
+    private void DeltaScanBackward(MemoryPlan plan, in MemoryScan.Work scan)
+    {
+        // Level after level: the segments of a level have no row in common, and those of a later one add to what is there.
+        var work = new DeltaScan.Work { Scan = scan };
+        for (var level = 0; level < plan.LevelCount; level++)
+        {
+            var levels = plan.Levels.Values;
+            work.FirstItem = levels[level];
+            _workers.For((levels[level + 1] - levels[level]) * scan.Heads, &DeltaScan.Backward, &work);
+            work.Scan.AddQ = work.Scan.AddK = work.Scan.AddV = work.Scan.AddLogDecay = work.Scan.AddWriteGate = true;
+        }
     }
 
     private static void SumPartials(float* partials, int groups, int heads, float* destination, bool accumulate)

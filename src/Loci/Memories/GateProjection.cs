@@ -14,9 +14,14 @@ internal sealed class GateProjection
     private readonly Parameter _bias;
 
     public GateProjection(Device device, string prefix, ModelConfiguration configuration, Initializer initializer, float bias)
+        : this(device, prefix, configuration, initializer, initializer.Constant(device, prefix + ".bias", new Shape(configuration.Heads), bias))
+    {
+    }
+
+    public GateProjection(Device device, string prefix, ModelConfiguration configuration, Initializer initializer, Parameter bias)
     {
         _weight = initializer.Normal(device, prefix + ".weight", new Shape(configuration.Heads, configuration.Dimension), decays: false);
-        _bias = initializer.Constant(device, prefix + ".bias", new Shape(configuration.Heads), bias);
+        _bias = bias;
         Parameters = [_weight, _bias];
     }
 
@@ -25,4 +30,6 @@ internal sealed class GateProjection
     public Tensor Sigmoid(Tape tape, Tensor x) => Activation.Sigmoid(tape, Linear.Apply(tape, x, _weight), _bias);
 
     public Tensor LogSigmoid(Tape tape, Tensor x) => Activation.LogSigmoid(tape, Linear.Apply(tape, x, _weight), _bias);
+
+    public Tensor Softplus(Tape tape, Tensor x) => Activation.Softplus(tape, Linear.Apply(tape, x, _weight), _bias);
 }

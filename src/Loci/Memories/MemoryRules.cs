@@ -9,6 +9,10 @@ public static class MemoryRules
         new LinearAttention(),
         new GatedLinearAttention(),
         new SlidingWindowLinearAttention(),
+        new Mamba2(),
+        new VectorGatedLinearAttention(),
+        new DeltaNet(),
+        new GatedDeltaNet(),
         new DeepLinearAttention(),
         new Titans(),
     ];

@@ -43,6 +43,19 @@ public sealed class Initializer
         return Make(device, name, shape, values, false);
     }
 
+    /// <summary>A bias or rate whose elements are functions of numbers uniform in [0, 1), without weight decay.</summary>
+    internal Parameter Uniform(Device device, string name, Shape shape, Func<double, double> value)
+    {
+        var values = new float[shape.Count];
+        var random = new Stream(_seed, name);
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = (float)value(random.NextUniform());
+        }
+
+        return Make(device, name, shape, values, false);
+    }
+
     /// <summary>A gain or bias of one value, without weight decay.</summary>
     public Parameter Constant(Device device, string name, Shape shape, float value)
     {

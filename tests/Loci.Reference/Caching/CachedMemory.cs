@@ -31,6 +31,54 @@ public static class CachedMemory
             Sequences.Gate(gates.B, head, start, end),
             Sequences.Gate(gates.L, head, start, end)));
 
+    /// <summary>Memories of the delta rule over several sequences.</summary>
+    /// <param name="q">[rows, heads dk]</param>
+    /// <param name="k">[rows, heads dk]</param>
+    /// <param name="v">[rows, heads dv]</param>
+    /// <param name="u">[rows, heads dk], the router's vectors; null = q</param>
+    /// <param name="gates">Gates of the memories.</param>
+    /// <param name="temperature">[heads], the router's tau; null = 1</param>
+    /// <param name="options">Segments and aggregation.</param>
+    /// <param name="heads">Number of consecutive blocks of columns.</param>
+    /// <param name="sequenceStarts">First row of every sequence.</param>
+    /// <returns>[rows, heads dv]</returns>
+    public static Real[,] Forward(
+        Real[,] q,
+        Real[,] k,
+        Real[,] v,
+        Real[,]? u,
+        DeltaMemoryGates gates,
+        Real[]? temperature,
+        CachedMemoryOptions options,
+        int heads,
+        int[] sequenceStarts) =>
+        Forward(q, k, v, u, temperature, options, heads, sequenceStarts, (head, start, end, keys, values) => new DeltaMemory(
+            keys, values, Sequences.Gate(gates.Beta, head, start, end)!, Sequences.Gate(gates.LogDecay, head, start, end)));
+
+    /// <summary>Vector-gated memories over several sequences.</summary>
+    /// <param name="q">[rows, heads dk]</param>
+    /// <param name="k">[rows, heads dk]</param>
+    /// <param name="v">[rows, heads dv]</param>
+    /// <param name="u">[rows, heads dk], the router's vectors; null = q</param>
+    /// <param name="gates">Gates of the memories.</param>
+    /// <param name="temperature">[heads], the router's tau; null = 1</param>
+    /// <param name="options">Segments and aggregation.</param>
+    /// <param name="heads">Number of consecutive blocks of columns.</param>
+    /// <param name="sequenceStarts">First row of every sequence.</param>
+    /// <returns>[rows, heads dv]</returns>
+    public static Real[,] Forward(
+        Real[,] q,
+        Real[,] k,
+        Real[,] v,
+        Real[,]? u,
+        VectorGatedMemoryGates gates,
+        Real[]? temperature,
+        CachedMemoryOptions options,
+        int heads,
+        int[] sequenceStarts) =>
+        Forward(q, k, v, u, temperature, options, heads, sequenceStarts, (head, start, end, keys, values) => new VectorGatedMemory(
+            keys, values, Sequences.Head(gates.LogDecay, heads, head, start, end)));
+
     /// <summary>Deep memories over several sequences.</summary>
     /// <param name="q">[rows, heads d]</param>
     /// <param name="k">[rows, heads d]</param>

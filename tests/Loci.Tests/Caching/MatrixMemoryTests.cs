@@ -18,6 +18,10 @@ public sealed class MatrixMemoryTests
         Linear,
         Gated,
         Swla,
+        Mamba2,
+        Delta,
+        GatedDelta,
+        VectorGated,
     }
 
     public static TheoryData<Rule, Aggregation, SegmentKind, SegmentStart> Combinations()
@@ -71,15 +75,65 @@ public sealed class MatrixMemoryTests
     }
 
     [Theory]
-    [InlineData(0f)]
-    [InlineData(-20f)]
-    public void ExtremeGatesAgreeWithTheReference(float logDecay)
+    [InlineData(Rule.Swla, 0f)]
+    [InlineData(Rule.Swla, -20f)]
+    [InlineData(Rule.GatedDelta, 0f)]
+    [InlineData(Rule.GatedDelta, -20f)]
+    [InlineData(Rule.VectorGated, 0f)]
+    [InlineData(Rule.VectorGated, -20f)]
+    [InlineData(Rule.VectorGated, float.NaN)]
+    [InlineData(Rule.GatedDelta, float.NaN)]
+    public void ExtremeGatesAgreeWithTheReference(Rule rule, float logDecay)
     {
         foreach (var start in Enum.GetValues<SegmentStart>())
         {
             foreach (var kind in Enum.GetValues<SegmentKind>())
             {
-                Check(new Case(Rule.Swla, Aggregation.GatedResidual, kind, start) { Lengths = [23], LogDecay = logDecay });
+                foreach (var chunkLength in (ReadOnlySpan<int>)[4, 64])
+                {
+                    Check(new Case(rule, Aggregation.GatedResidual, kind, start) { Lengths = [23, 37], LogDecay = logDecay, ChunkLength = chunkLength });
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(Rule.Delta, 0f)]
+    [InlineData(Rule.Delta, 1f)]
+    [InlineData(Rule.GatedDelta, 0f)]
+    [InlineData(Rule.GatedDelta, 1f)]
+    public void DeltaRuleTakesRepeatedKeysAndExtremeBetas(Rule rule, float beta)
+    {
+        foreach (var kind in Enum.GetValues<SegmentKind>())
+        {
+            foreach (var chunkLength in (ReadOnlySpan<int>)[4, 64])
+            {
+                Check(new Case(rule, Aggregation.GatedResidual, kind, SegmentStart.Independent)
+                {
+                    Lengths = [23, 37],
+                    Beta = beta,
+                    RepeatsKeys = true,
+                    ChunkLength = chunkLength,
+                });
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(Rule.Linear)]
+    [InlineData(Rule.Swla)]
+    [InlineData(Rule.Mamba2)]
+    [InlineData(Rule.Delta)]
+    [InlineData(Rule.GatedDelta)]
+    [InlineData(Rule.VectorGated)]
+    public void LongChunksAgreeWithTheReference(Rule rule)
+    {
+        // Chunks of several blocks, some of them whole, and sequences that end inside a block, at its end and after one row of the next.
+        foreach (var kind in Enum.GetValues<SegmentKind>())
+        {
+            foreach (var start in Enum.GetValues<SegmentStart>())
+            {
+                Check(new Case(rule, Aggregation.GatedResidual, kind, start) { Lengths = [135, 48, 17, 1], ChunkLength = 32, Width = 4 });
             }
         }
     }
@@ -92,104 +146,108 @@ public sealed class MatrixMemoryTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(20)]
-    public void HeadWidthsThatDoNotFillARegister(int width) =>
-        Check(new Case(Rule.Swla, Aggregation.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint) { Lengths = [19], Width = width, Heads = 1 });
+    [InlineData(Rule.Swla, 1)]
+    [InlineData(Rule.Swla, 20)]
+    [InlineData(Rule.GatedDelta, 1)]
+    [InlineData(Rule.GatedDelta, 20)]
+    [InlineData(Rule.GatedDelta, 33)]
+    [InlineData(Rule.VectorGated, 1)]
+    [InlineData(Rule.VectorGated, 20)]
+    [InlineData(Rule.VectorGated, 33)]
+    public void HeadWidthsThatDoNotFillARegister(Rule rule, int width)
+    {
+        Check(new Case(rule, Aggregation.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint) { Lengths = [19], Width = width, Heads = 1 });
+        Check(new Case(rule, Aggregation.GatedResidual, SegmentKind.Logarithmic, SegmentStart.Independent) { Lengths = [19], Width = width, Heads = 1 });
+    }
+
+    [Fact]
+    public void ThreadsAndUnwantedGradientsDoNotChangeABit()
+    {
+        foreach (var rule in Enum.GetValues<Rule>())
+        {
+            var settings = new Case(rule, Aggregation.GatedResidual, SegmentKind.Logarithmic, SegmentStart.Independent) { Lengths = [45, 70], ChunkLength = 16 };
+            var expected = new Fast(settings, 1);
+            foreach (var threads in (ReadOnlySpan<int>)[2, 3])
+            {
+                var actual = new Fast(settings, threads);
+                Assert.Equal(expected.Output, actual.Output);
+                Assert.Equal(expected.Gradients, actual.Gradients);
+            }
+
+            foreach (var name in expected.Gradients.Keys)
+            {
+                Assert.Equal(expected.Gradients[name], new Fast(settings, 2, name).Gradients[name]);
+            }
+        }
+    }
+
+    [Fact]
+    public void PlansOfTheOtherKindAreRefused()
+    {
+        using var device = new CpuDevice(1);
+        using var tape = new Tape(device);
+        using var plan = new MemoryPlan(device);
+        var segmentation = new Segmentation(SegmentKind.Logarithmic, 4, SegmentStart.Independent);
+        var x = tape.FromHost(new Shape(23, 6), new float[23 * 6]);
+        var gate = tape.FromHost(new Shape(23, 2), new float[23 * 2]);
+        segmentation.Plan(plan, new SequenceLayout(1, 23), 4);
+        Assert.Throws<ArgumentException>(() => DeltaScan.Apply(tape, plan, x, x, x, 2, gate));
+        segmentation.Plan(plan, new SequenceLayout(1, 23), 4, rewrites: true);
+        Assert.Throws<ArgumentException>(() => Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, x, x, x, 2, gate));
+        Assert.Throws<ArgumentException>(() => VectorGatedScan.Apply(tape, plan, x, x, x, 2, x));
+        Assert.Throws<ArgumentException>(() => VectorGatedScan.Apply(tape, plan, x, x, x, 2, gate));
+    }
 
     private static void Check(Case settings)
     {
-        var random = new Random(5);
-        int heads = settings.Heads, width = settings.Width, rows = settings.Lengths.Sum(), columns = heads * width;
-        var starts = new int[settings.Lengths.Length];
-        for (var i = 1; i < starts.Length; i++)
+        var fast = new Fast(settings, 2);
+        var inputs = new Inputs(settings);
+        int heads = settings.Heads, rows = inputs.Rows, columns = heads * settings.Width;
+        var real = new RealTape();
+        var variables = inputs.Tensors.ToDictionary(input => input.Key, input => real.Variables(input.Value, rows, input.Value.Length / rows));
+        var tau = real.Variables(inputs.Temperature);
+        var bias = real.Variable((settings.Bias ?? 0) * (settings.Shared ? heads : 1));
+        Real[,] q = variables["q"], k = variables["k"], v = variables["v"];
+        Real[,]? Optional(string name) => variables.GetValueOrDefault(name);
+        var options = new CachedMemoryOptions(
+            settings.Kind == SegmentKind.Constant ? new ConstantSegmentation(settings.SegmentLength) : new LogarithmicSegmentation(settings.SegmentLength),
+            (Loci.Reference.SegmentStart)settings.Start, settings.Aggregation)
         {
-            starts[i] = starts[i - 1] + settings.Lengths[i - 1];
+            Description = (SegmentDescription)settings.Key,
+            NormalizeKeys = false,
+            SharedGates = settings.Shared,
+            OnlineBias = bias,
+            SelectedSegments = 2,
+        };
+        var u = Optional("u");
+        var starts = inputs.Starts;
+        var expected = settings.Rule switch
+        {
+            Rule.Delta or Rule.GatedDelta => CachedMemory.Forward(q, k, v, u, new DeltaMemoryGates(variables["l"], Optional("log decay")), tau, options, heads, starts),
+            Rule.VectorGated => CachedMemory.Forward(q, k, v, u, new VectorGatedMemoryGates(variables["log decay"]), tau, options, heads, starts),
+            _ => CachedMemory.Forward(q, k, v, u, new MatrixMemoryGates(Optional("log decay"), Optional("b"), Optional("l")), tau, options, heads, starts),
+        };
+        var gradient = real.Gradient(expected, inputs.Seeds);
+
+        // Where all keys are one, terms of size 1 cancel in the gradients of decay and temperature: those are judged by the terms.
+        var smallest = settings.RepeatsKeys ? 0.1 : 1e-3;
+        Compare("output", Matrix.Values(expected), fast.Output);
+        foreach (var (name, variable) in variables)
+        {
+            if (name != "u" || settings.IsRouted)
+            {
+                Compare(name, gradient.Of(variable), fast.Gradients[name], smallest);
+            }
         }
 
-        float[] q = Values(random, rows * columns), k = Values(random, rows * columns), v = Values(random, rows * columns), u = Values(random, rows * columns);
-        float[] decay = Gate(random, rows * heads, settings.LogDecay), b = Positive(random, rows * heads), l = Positive(random, rows * heads);
-        float[] tau = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
-        var seeds = Values(random, rows * columns);
-        var isNone = settings.Aggregation == Aggregation.None;
-        var isResidual = settings.Aggregation == Aggregation.Residual;
-
-        // The fast operations.
-        using var device = new CpuDevice(2);
-        using var tape = new Tape(device);
-        using var plan = new MemoryPlan(device);
-        var layout = new SequenceLayout();
-        layout.Set(starts, rows);
-        new Segmentation(settings.Kind, settings.Kind == SegmentKind.Constant ? 8 : 4, settings.Start).Plan(plan, layout, 4);
-        Tensor Input(float[] values, int width) => tape.FromHost(new Shape(rows, width), values, true);
-        Tensor tq = Input(q, columns), tk = Input(k, columns), tv = Input(v, columns), tu = settings.RoutesByQuery ? tq : Input(u, columns);
-        var tDecay = settings.Rule == Rule.Linear ? null : Input(decay, heads);
-        var tB = settings.Rule == Rule.Swla ? Input(b, heads) : null;
-        var tL = settings.Rule == Rule.Swla ? Input(l, heads) : null;
-        var tTau = tape.FromHost(new Shape(heads), tau, true);
-        var tBias = settings.Bias is { } bias ? tape.FromHost(new Shape(heads), [.. Enumerable.Repeat(bias, heads)], true) : null;
-        var scan = Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, tq, tk, tv, heads, tDecay, tB, tL);
-        var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
-        var y = isNone ? scan.Output : isResidual
-            ? CachedRead.Sum(tape, plan, scan, tq, options)
-            : CachedRead.Gated(tape, plan, scan, tq, tu, tk, tTau, tBias, options);
-        Tape.Keep(y);
-        var actual = tape.ToHost(y);
-        tape.Backward(y, seeds);
-
-        // The equations.
-        var real = new RealTape();
-        Real[,] rq = real.Variables(q, rows, columns), rk = real.Variables(k, rows, columns), rv = real.Variables(v, rows, columns);
-        var ru = settings.RoutesByQuery ? null : real.Variables(u, rows, columns);
-        var rDecay = tDecay is null ? null : real.Variables(decay, rows, heads);
-        var rB = tB is null ? null : real.Variables(b, rows, heads);
-        var rL = tL is null ? null : real.Variables(l, rows, heads);
-        var rTau = real.Variables(tau);
-        var rBias = real.Variable((settings.Bias ?? 0) * (settings.Shared ? heads : 1));
-        var expected = CachedMemory.Forward(
-            rq, rk, rv, ru, new MatrixMemoryGates(rDecay, rB, rL), rTau,
-            new CachedMemoryOptions(
-                settings.Kind == SegmentKind.Constant ? new ConstantSegmentation(8) : new LogarithmicSegmentation(4),
-                (Loci.Reference.SegmentStart)settings.Start, settings.Aggregation)
-            {
-                Description = (SegmentDescription)settings.Key,
-                NormalizeKeys = false,
-                SharedGates = settings.Shared,
-                OnlineBias = rBias,
-                SelectedSegments = 2,
-            },
-            heads, starts);
-        var gradient = real.Gradient(expected, seeds);
-
-        Compare("output", Matrix.Values(expected), actual);
-        Compare("q", gradient.Of(rq), Gradient(tape, tq));
-        Compare("k", gradient.Of(rk), Gradient(tape, tk));
-        Compare("v", gradient.Of(rv), Gradient(tape, tv));
-        if (!isNone && !isResidual)
+        if (settings.IsRouted)
         {
-            if (ru is not null)
-            {
-                Compare("u", gradient.Of(ru), Gradient(tape, tu));
-            }
-
-            Compare("tau", gradient.Of(rTau), Gradient(tape, tTau));
-            if (tBias is not null)
+            Compare("tau", gradient.Of(tau), fast.Gradients["tau"], smallest);
+            if (settings.Bias is not null)
             {
                 // One reference bias stands for all heads' biases.
-                var total = Gradient(tape, tBias).Sum();
-                Compare("bias", [gradient[rBias] * (settings.Shared ? heads : 1)], [total]);
+                Compare("bias", [gradient[bias] * (settings.Shared ? heads : 1)], [fast.Gradients["bias"].Sum()]);
             }
-        }
-
-        if (rDecay is not null)
-        {
-            Compare("log decay", gradient.Of(rDecay), Gradient(tape, tDecay!));
-        }
-
-        if (rB is not null)
-        {
-            Compare("b", gradient.Of(rB), Gradient(tape, tB!));
-            Compare("l", gradient.Of(rL!), Gradient(tape, tL!));
         }
     }
 
@@ -206,18 +264,144 @@ public sealed class MatrixMemoryTests
     private static float[] Positive(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => (float)random.NextDouble())];
 
     private static float[] Gate(Random random, int count, float? fixedValue) =>
-        [.. Enumerable.Range(0, count).Select(_ => fixedValue ?? (float)-Math.Pow(random.NextDouble(), 3))];
+        [.. Enumerable.Range(0, count).Select(_ => fixedValue is float.NaN ? -20f * random.Next(2) : fixedValue ?? (float)-Math.Pow(random.NextDouble(), 3))];
 
-    private static void Compare(string name, double[] expected, float[] actual)
+    private static void Compare(string name, double[] expected, float[] actual, double smallestScale = 1e-3)
     {
         Assert.Equal(expected.Length, actual.Length);
-        var scale = expected.Select(Math.Abs).Append(1e-3).Max();
+        var scale = expected.Select(Math.Abs).Append(smallestScale).Max();
         for (var i = 0; i < expected.Length; i++)
         {
             Assert.True(
                 Math.Abs(expected[i] - actual[i]) <= 2e-5 * (scale + Math.Abs(expected[i])),
                 $"{name}[{i}]: the reference says {expected[i]:R}, the kernel {actual[i]:R} (largest {scale:G4}).");
         }
+    }
+
+    /// <summary>Random inputs of a case.</summary>
+    private sealed class Inputs
+    {
+        public Inputs(Case settings)
+        {
+            var random = new Random(5);
+            int heads = settings.Heads, width = settings.Width, columns = heads * width;
+            Rows = settings.Lengths.Sum();
+            Starts = new int[settings.Lengths.Length];
+            for (var i = 1; i < Starts.Length; i++)
+            {
+                Starts[i] = Starts[i - 1] + settings.Lengths[i - 1];
+            }
+
+            Tensors["q"] = Values(random, Rows * columns);
+            Tensors["k"] = Values(random, Rows * columns);
+            Tensors["v"] = Values(random, Rows * columns);
+            if (!settings.RoutesByQuery)
+            {
+                Tensors["u"] = Values(random, Rows * columns);
+            }
+
+            var isDelta = settings.Rule is Rule.Delta or Rule.GatedDelta;
+            if (settings.Rule is not (Rule.Linear or Rule.Delta))
+            {
+                Tensors["log decay"] = Gate(random, Rows * (settings.Rule == Rule.VectorGated ? columns : heads), settings.LogDecay);
+            }
+
+            if (settings.Rule == Rule.Swla)
+            {
+                Tensors["b"] = Positive(random, Rows * heads);
+            }
+
+            if (settings.Rule is Rule.Swla or Rule.Mamba2 || isDelta)
+            {
+                Tensors["l"] = settings.Beta is { } beta ? [.. Enumerable.Repeat(beta, Rows * heads)] : Positive(random, Rows * heads);
+            }
+
+            if (isDelta)
+            {
+                // The delta rule is stable for keys of length 1.
+                var k = Tensors["k"];
+                for (var head = 0; head < Rows * heads; head++)
+                {
+                    if (settings.RepeatsKeys)
+                    {
+                        k.AsSpan(head % heads * width, width).CopyTo(k.AsSpan(head * width, width));
+                    }
+
+                    var key = k.AsSpan(head * width, width);
+                    var length = 0.0;
+                    foreach (var value in key)
+                    {
+                        length += (double)value * value;
+                    }
+
+                    for (var i = 0; i < width; i++)
+                    {
+                        key[i] = (float)(key[i] / Math.Sqrt(length));
+                    }
+                }
+            }
+
+            Temperature = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
+            Seeds = Values(random, Rows * columns);
+        }
+
+        public int Rows { get; }
+
+        public int[] Starts { get; }
+
+        public Dictionary<string, float[]> Tensors { get; } = [];
+
+        public float[] Temperature { get; }
+
+        public float[] Seeds { get; }
+    }
+
+    /// <summary>The fast operations' output and gradients, all or one of them.</summary>
+    private sealed class Fast
+    {
+        public Fast(Case settings, int threads, string? only = null)
+        {
+            var inputs = new Inputs(settings);
+            int heads = settings.Heads, rows = inputs.Rows;
+            using var device = new CpuDevice(threads);
+            using var tape = new Tape(device);
+            using var plan = new MemoryPlan(device);
+            var layout = new SequenceLayout();
+            layout.Set(inputs.Starts, rows);
+            var isDelta = settings.Rule is Rule.Delta or Rule.GatedDelta;
+            new Segmentation(settings.Kind, settings.SegmentLength, settings.Start).Plan(plan, layout, settings.ChunkLength, isDelta);
+            bool IsWanted(string name) => only is null || only == name;
+            var tensors = inputs.Tensors.ToDictionary(
+                input => input.Key, input => tape.FromHost(new Shape(rows, input.Value.Length / rows), input.Value, IsWanted(input.Key)));
+            Tensor? Optional(string name) => tensors.GetValueOrDefault(name);
+            Tensor q = tensors["q"], k = tensors["k"], v = tensors["v"], u = Optional("u") ?? q;
+            var tau = tape.FromHost(new Shape(heads), inputs.Temperature, IsWanted("tau"));
+            var bias = settings.Bias is { } value ? tape.FromHost(new Shape(heads), [.. Enumerable.Repeat(value, heads)], IsWanted("bias")) : null;
+            var scan = settings.Rule switch
+            {
+                Rule.Delta or Rule.GatedDelta => DeltaScan.Apply(tape, plan, q, k, v, heads, tensors["l"], Optional("log decay")),
+                Rule.VectorGated => VectorGatedScan.Apply(tape, plan, q, k, v, heads, tensors["log decay"]),
+                _ => Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, q, k, v, heads, Optional("log decay"), Optional("b"), Optional("l")),
+            };
+            var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
+            var y = settings.Aggregation == Aggregation.None ? scan.Output : settings.IsRouted
+                ? CachedRead.Gated(tape, plan, scan, q, u, k, tau, bias, options)
+                : CachedRead.Sum(tape, plan, scan, q, options);
+            Tape.Keep(y);
+            Output = tape.ToHost(y);
+            tape.Backward(y, inputs.Seeds);
+            tensors["tau"] = tau;
+            if (bias is not null)
+            {
+                tensors["bias"] = bias;
+            }
+
+            Gradients = tensors.Where(tensor => tensor.Value.HasGradient).ToDictionary(tensor => tensor.Key, tensor => Gradient(tape, tensor.Value));
+        }
+
+        public float[] Output { get; }
+
+        public Dictionary<string, float[]> Gradients { get; }
     }
 
     private sealed record Case(Rule Rule, Aggregation Aggregation, SegmentKind Kind, SegmentStart Start)
@@ -228,13 +412,24 @@ public sealed class MatrixMemoryTests
 
         public int Width { get; init; } = 5;
 
+        public int ChunkLength { get; init; } = 4;
+
+        public int SegmentLength => Kind == SegmentKind.Constant ? 2 * ChunkLength : ChunkLength;
+
+        public bool IsRouted => Aggregation is not (Aggregation.None or Aggregation.Residual);
+
         public RouterKey Key { get; init; } = RouterKey.NormalizedMean;
 
         public bool Shared { get; init; }
 
         public float? Bias { get; init; }
 
+        // NaN: each 0 or -20.
         public float? LogDecay { get; init; }
+
+        public float? Beta { get; init; }
+
+        public bool RepeatsKeys { get; init; }
 
         public bool RoutesByQuery { get; init; }
     }

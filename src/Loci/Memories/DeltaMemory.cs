@@ -1,0 +1,58 @@
+using Loci.Caching;
+using Loci.Numerics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Memories;
+
+/// <summary>A matrix memory written by the delta rule, M_t = a_t M_{t-1} (I - b_t k_t k_t^T) + b_t v_t k_t^T with b = sigmoid(.), with or without the decay a.</summary>
+internal sealed class DeltaMemory(Device device, int heads, int width, GateProjection beta, GateProjection? decay) : LayerMemory
+{
+    public override IReadOnlyList<Parameter> Parameters { get; } = [.. beta.Parameters, .. decay?.Parameters ?? []];
+
+    internal override bool RewritesSegments => true;
+
+    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)
+    {
+        var scan = DeltaScan.Apply(tape, plan, q, k, v, heads, Beta(tape, x), LogDecay(tape, x));
+        return reader.Read(tape, plan, scan, q, u, k);
+    }
+
+    internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new Recurrent(this, device, segmentation, heads, width);
+
+    private Tensor Beta(Tape tape, Tensor x) => beta.Sigmoid(tape, x);                                       // [rows, H]
+
+    private Tensor? LogDecay(Tape tape, Tensor x) => decay?.LogSigmoid(tape, x);                             // [rows, H]
+
+    private sealed class Recurrent(DeltaMemory memory, Device device, Segmentation segmentation, int heads, int width)
+        : RecurrentMemory(device, segmentation, (long)heads * width * width, (long)heads * width * width, true)
+    {
+        private Tensor? _q;
+        private Tensor? _k;
+        private Tensor? _v;
+        private Tensor? _beta;
+        private Tensor? _logDecay;
+
+        public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+        {
+            (_q, _k, _v) = (q, k, v);
+            _beta = memory.Beta(tape, x);
+            _logDecay = memory.LogDecay(tape, x);
+        }
+
+        protected override void Advance(Tape tape, DeviceSpan<float> state, int row, int rows, DeviceSpan<float> online) =>
+            Device.MatrixStream(new StreamArguments
+            {
+                Rule = MatrixRule.Delta,
+                Rows = rows,
+                Heads = heads,
+                Width = width,
+                Queries = Rows(tape, _q, row, rows),
+                Keys = Rows(tape, _k, row, rows),
+                Values = Rows(tape, _v, row, rows),
+                LogDecay = Rows(tape, _logDecay, row, rows),
+                WriteGate = Rows(tape, _beta, row, rows),
+                State = state,
+                Output = online,
+            });
+    }
+}

@@ -1,0 +1,25 @@
+using Loci.Caching;
+using Loci.Models;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>The delta rule with one decay per head and token (Yang et al., arXiv 2412.06464): it can forget all at once as well as one value at a time.</summary>
+public sealed class GatedDeltaNet : MemoryRule
+{
+    /// <inheritdoc/>
+    public override string Name => "gated-delta-net";
+
+    /// <inheritdoc/>
+    public override string Description => "M_t = a_t M_{t-1} (I - b_t k_t k_t^T) + b_t v_t k_t^T";
+
+    /// <inheritdoc/>
+    public override SegmentStart DefaultStart => SegmentStart.Checkpoint;
+
+    /// <inheritdoc/>
+    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
+        new DeltaMemory(
+            device, model.Heads, model.HeadWidth,
+            new GateProjection(device, prefix + "beta", model, initializer, 0),
+            new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias));
+}

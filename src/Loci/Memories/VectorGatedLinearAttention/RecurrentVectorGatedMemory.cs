@@ -1,0 +1,88 @@
+using Loci.Caching;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>The step form of <see cref="VectorGatedMemory"/>. Neighbouring states of independent segments merge: the later one decays the earlier one.</summary>
+internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
+{
+    private readonly VectorDecay _decay;
+    private readonly int _heads;
+    private readonly int _width;
+    private readonly bool _mergesStates;
+    private readonly DeviceSpan<float> _tail;  // sums of log alpha over the online segment, [D]
+    private readonly GrowingMemory _tails;     // of the cached segments, [slots, D]
+    private readonly float[] _hostTail;
+    private Tensor? _q;
+    private Tensor? _k;
+    private Tensor? _v;
+    private Tensor? _logDecay;
+
+    public RecurrentVectorGatedMemory(Device device, VectorDecay decay, Segmentation segmentation, int heads, int width)
+        : base(device, segmentation, (long)heads * width * width, (long)heads * width * width, false)
+    {
+        _decay = decay;
+        _heads = heads;
+        _width = width;
+        _mergesStates = segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent };
+        _hostTail = new float[heads * width];
+        _tail = device.Allocate<float>(_hostTail.Length);
+        device.Clear(_tail);
+        _tails = new GrowingMemory(device, _hostTail.Length);
+    }
+
+    public override long Bytes => base.Bytes + (sizeof(float) * _tails.Data.Length);
+
+    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+    {
+        (_q, _k, _v) = (q, k, v);
+        _logDecay = _decay.Compute(tape, x);
+    }
+
+    public override void SegmentCached()
+    {
+        if (_mergesStates)
+        {
+            _tails.Append(_tail, 1);
+        }
+    }
+
+    public override void Merge(DeviceSpan<float> left, DeviceSpan<float> right)
+    {
+        // left = decay(right) o left + right; the merged segment decays by both.
+        var last = _tails.Count - 1;
+        Device.CopyToHost(_tails[last], _hostTail);
+        for (var row = 0; row < _hostTail.Length; row++)
+        {
+            Device.AddScaled(left.Slice(row * (long)_width, _width), MathF.Exp(_hostTail[row]), right.Slice(row * (long)_width, _width));
+        }
+
+        Device.Copy(right, left);
+        Device.AddScaled(_tails[last], 1, _tails[last - 1]);
+        _tails.RemoveLast();
+    }
+
+    protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) =>
+        Device.MatrixStream(new StreamArguments
+        {
+            Rule = MatrixRule.Vector,
+            Rows = rows,
+            Heads = _heads,
+            Width = _width,
+            Queries = Rows(tape, _q, row, rows),
+            Keys = Rows(tape, _k, row, rows),
+            Values = Rows(tape, _v, row, rows),
+            LogDecay = Rows(tape, _logDecay, row, rows),
+            IsFirstOfSegment = OnlineLength == 0,
+            State = memory,
+            Tail = _tail,
+            Output = online,
+        });
+
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        Device.Free(_tail);
+        _tails.Dispose();
+    }
+}

@@ -1,0 +1,22 @@
+using Loci.Caching;
+using Loci.Models;
+using Loci.Numerics;
+
+namespace Loci.Memories;
+
+/// <summary>Gated linear attention with a decay for every key dimension (Yang et al., arXiv 2312.06635).</summary>
+public sealed class VectorGatedLinearAttention : MemoryRule
+{
+    /// <inheritdoc/>
+    public override string Name => "gla";
+
+    /// <inheritdoc/>
+    public override string Description => "M_t = M_{t-1} diag(a_t) + v_t k_t^T";
+
+    /// <inheritdoc/>
+    public override SegmentStart DefaultStart => SegmentStart.Independent;
+
+    /// <inheritdoc/>
+    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
+        new VectorGatedMemory(device, model.Heads, model.HeadWidth, new VectorDecay(device, prefix + "decay", model, initializer));
+}
