@@ -220,7 +220,7 @@ public sealed class HtmlReport
     public void Save(string path) => AtomicFile.WriteAllText(path, ToHtml());
 
     private static bool IsNumber(string cell) =>
-        cell.Length == 0 || cell is "-" or "–" or "—" or "NaN"
+        cell.Length == 0 || cell is "-" or "–" or "—" or "NaN" || (cell.Split(" ± ") is [var value, var error] && IsNumber(value) && IsNumber(error))
         || double.TryParse(cell.TrimEnd('%', 'x', '×', ' ').TrimStart('+'), NumberStyles.Float | NumberStyles.AllowThousands, CultureInfo.InvariantCulture, out _);
 
     private HtmlReport Element(string name, string text)

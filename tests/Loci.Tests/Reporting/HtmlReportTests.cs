@@ -55,7 +55,7 @@ public sealed partial class HtmlReportTests
     [Fact]
     public void ColumnsOfNumbersAreFlushRight()
     {
-        XElement body = Body(new HtmlReport("t").Table(["model", "loss", "mixed"], [["base", "1,204.5", "3"], ["GRM", "—", "x"], ["SSC", "4 %", "-1e-3"]]));
+        XElement body = Body(new HtmlReport("t").Table(["model", "loss", "mixed"], [["base", "1,204.5", "3"], ["GRM", "—", "x ± 1"], ["SSC", "4 %", "-1e-3"], ["Soup", "3.1 ± 0.2", "4"]]));
         Assert.Equal([false, true, false], body.Descendants("th").Select(cell => cell.Attribute("class") is not null));
         Assert.Equal(["base", "1,204.5", "3"], body.Descendants("tr").ElementAt(1).Elements().Select(cell => cell.Value));
         Assert.Throws<ArgumentException>(() => new HtmlReport("t").Table(["a", "b"], [["1"]]));
