@@ -5,6 +5,7 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["gemm"] = _ => MatrixProductBenchmark.Run(),
     ["read"] = CachedReadBenchmark.Run,
     ["layer"] = LayerBenchmark.Run,
+    ["overhead"] = CacheOverheadBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };

@@ -22,13 +22,13 @@ public sealed record DeepMemoryConfiguration
     public bool? Momentum { get; init; }
 
     /// <summary>Where the inner learning rate starts, in (0, 1); it is sigmoid(x W + bias).</summary>
-    public float InitialLearningRate { get; init; } = 0.1f;
+    public float InitialLearningRate { get; init; } = 0.5f;
 
     /// <summary>Where the decay starts, in (0, 1): what stays of the weights at a token.</summary>
     public float InitialDecay { get; init; } = 0.99f;
 
     /// <summary>Where the momentum starts, in (0, 1).</summary>
-    public float InitialMomentum { get; init; } = 0.9f;
+    public float InitialMomentum { get; init; } = 0.5f;
 
     internal string? Problem() =>
         Depth is < 1 or > Numerics.Operations.DeepMemoryOptions.MaximumDepth ? $"A deep memory has a depth of {Depth}: use 1 to {Numerics.Operations.DeepMemoryOptions.MaximumDepth}."

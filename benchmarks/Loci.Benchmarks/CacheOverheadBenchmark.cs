@@ -1,0 +1,104 @@
+using System.Diagnostics;
+using Loci.Models;
+using Loci.Numerics;
+using Loci.Numerics.Optimization;
+
+namespace Loci.Benchmarks;
+
+/// <summary>
+/// What a cache costs a whole model in training: steps of the 8M model with every aggregation against the same model without one, T 4096, C 256. All models take turns, and the ratios are taken round by round, so that the
+/// noise of the machine hits them alike.
+/// </summary>
+internal static class CacheOverheadBenchmark
+{
+    private const int Rounds = 5;
+    private const int Length = 4096;
+
+    /// <param name="arguments">Threads (2 by default) and memories (gated-linear and titans by default).</param>
+    public static void Run(string[] arguments)
+    {
+        var threads = arguments.Length > 0 ? int.Parse(arguments[0]) : 2;
+        Console.WriteLine($"Whole training steps, B 1, T {Length}, D 256, 4 layers, 4 heads, 8192 tokens, segments of 256, {threads} threads; medians of {Rounds} rounds.");
+        Console.WriteLine($"{"memory",-18}{"aggregation",-17}{"ms/step",9}{"tokens/s",10}{"over base",11}{"MiB",7}");
+        foreach (var memory in arguments.Length > 1 ? arguments[1..] : ["gated-linear", "titans"])
+        {
+            Measure(memory, threads);
+        }
+    }
+
+    private static void Measure(string memory, int threads)
+    {
+        using var device = new CpuDevice(threads);
+        AggregationKind[] kinds = [AggregationKind.None, AggregationKind.Residual, AggregationKind.GatedResidual, AggregationKind.MemorySoup, AggregationKind.SparseSelective];
+        var runs = Array.ConvertAll(kinds, kind => new Contestant(device, TrainingStepBenchmark.Configuration(memory, kind), Length));
+        var times = Array.ConvertAll(kinds, _ => new List<double>());
+        for (var round = -1; round < Rounds; round++)
+        {
+            for (var i = 0; i < runs.Length; i++)
+            {
+                var time = runs[i].Step();
+                if (round >= 0)
+                {
+                    times[i].Add(time);
+                }
+            }
+        }
+
+        for (var i = 0; i < runs.Length; i++)
+        {
+            var median = Median(times[i]);
+            var ratio = Median([.. times[i].Zip(times[0], (time, baseline) => time / baseline)]);
+            Console.WriteLine($"{memory,-18}{kinds[i],-17}{1000 * median,9:F0}{Length / median,10:N0}{ratio,11:F2}{runs[i].Bytes >> 20,7}");
+            runs[i].Dispose();
+        }
+    }
+
+    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+
+    private sealed class Contestant : IDisposable
+    {
+        private readonly Device _device;
+        private readonly LanguageModel _model;
+        private readonly AdamW _optimizer;
+        private readonly Tape _tape;
+        private readonly SequenceLayout _layout;
+        private readonly DeviceSpan<int> _inputs;
+        private readonly DeviceSpan<int> _targets;
+
+        public Contestant(Device device, ModelConfiguration configuration, int length)
+        {
+            _device = device;
+            _model = new LanguageModel(configuration, device);
+            _optimizer = new AdamW(_model.Parameters, new AdamWOptions());
+            _tape = new Tape(device) { IsTraining = true };
+            _layout = new SequenceLayout(1, length);
+            var random = new Random(1);
+            int[] ids = [.. Enumerable.Range(0, length + 1).Select(_ => random.Next(configuration.VocabularySize))];
+            _inputs = device.Allocate<int>(length);
+            _targets = device.Allocate<int>(length);
+            device.CopyFromHost(ids.AsSpan(0, length), _inputs);
+            device.CopyFromHost(ids.AsSpan(1, length), _targets);
+        }
+
+        public long Bytes => _tape.BytesHeld;
+
+        public double Step()
+        {
+            var start = Stopwatch.GetTimestamp();
+            _tape.Reset();
+            _tape.Backward(_model.Loss(_tape, _inputs, _targets, _layout).Loss);
+            _optimizer.Step(1e-4f);
+            _optimizer.ResetGradients();
+            return Stopwatch.GetElapsedTime(start).TotalSeconds;
+        }
+
+        public void Dispose()
+        {
+            _device.Free(_inputs);
+            _device.Free(_targets);
+            _tape.Dispose();
+            _optimizer.Dispose();
+            _model.Dispose();
+        }
+    }
+}
