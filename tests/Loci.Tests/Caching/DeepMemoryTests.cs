@@ -228,6 +228,31 @@ public sealed class DeepMemoryTests
         }
     }
 
+    [Fact]
+    public void ADeltaRuleIsADeepMemoryOfDepthOne()
+    {
+        // ||W k - v||^2 with a step of beta / 2 and unit keys: W = W - beta (W k - v) k^T.
+        const int Rows = 13, Heads = 2, Width = 5;
+        var random = new Random(9);
+        float[] Values(int count) => [.. Enumerable.Range(0, count).Select(_ => (float)((2 * random.NextDouble()) - 1))];
+        float[] beta = [.. Enumerable.Range(0, Rows * Heads).Select(_ => (float)random.NextDouble())];
+        using var device = new CpuDevice(1);
+        using var tape = new Tape(device) { IsRecording = false };
+        using var plan = new MemoryPlan(device);
+        Segmentation.None.Plan(plan, new SequenceLayout(1, Rows), 1, true);
+        Tensor Input(float[] values) => tape.FromHost(new Shape(Rows, values.Length / Rows), values);
+        Tensor q = Input(Values(Rows * Heads * Width)), v = Input(Values(Rows * Heads * Width));
+        var k = L2Normalise.Apply(tape, Input(Values(Rows * Heads * Width)), Heads);
+        var expected = tape.ToHost(DeltaScan.Apply(tape, plan, q, k, v, Heads, Input(beta)).Output);
+        var network = new DeepMemoryOptions(Heads, Width) { Depth = 1, GradientClip = float.PositiveInfinity };
+        var weights = tape.FromHost(new Shape(Heads, network.WeightCount), new float[Heads * network.WeightCount]);
+        var actual = tape.ToHost(DeepScan.Apply(tape, plan, q, k, v, new DeepMemoryGates(Input([.. beta.Select(value => value / 2)])), weights, null, network).Output);
+        for (var i = 0; i < expected.Length; i++)
+        {
+            Assert.True(Math.Abs(expected[i] - actual[i]) < 1e-5, $"Element {i}: the delta rule says {expected[i]}, the memory of depth 1 {actual[i]}.");
+        }
+    }
+
     private static Dictionary<string, float[]> Run(Case settings)
     {
         int heads = settings.Heads, width = settings.Width, rows = settings.Lengths.Sum(), columns = heads * width;
