@@ -25,7 +25,7 @@ public sealed record DeepMemoryConfiguration
     public float InitialLearningRate { get; init; } = 0.5f;
 
     /// <summary>Where the decay starts, in (0, 1): what stays of the weights at a token.</summary>
-    public float InitialDecay { get; init; } = 0.99f;
+    public float InitialDecay { get; init; } = 0.999f;
 
     /// <summary>Where the momentum starts, in (0, 1).</summary>
     public float InitialMomentum { get; init; } = 0.5f;
