@@ -9,7 +9,7 @@ namespace Loci.Benchmarks;
 
 /// <summary>
 /// One layer forward and backward, B 4, D 256, H 4: the whole mixer (projections, convolution, gates, memory, norm) for every memory and aggregation, with the bytes that the step holds.
-/// Memory and cache alone stand beside it.
+/// With <c>alone</c> as the last argument memory and cache alone stand beside it.
 /// </summary>
 internal static class LayerBenchmark
 {
@@ -17,15 +17,19 @@ internal static class LayerBenchmark
     private const int Dimension = 256;
     private const int Heads = 4;
 
+    private static readonly HashSet<(string Rule, AggregationKind Aggregation)> s_warm = [];
+
     /// <param name="arguments">
     /// Tokens (256 and 4096 by default), segment length (64 and 256), threads (1 and 2), memory, aggregation; <c>all</c> or nothing takes all.
     /// </param>
     public static void Run(string[] arguments)
     {
+        var isAlone = arguments is [.., "alone"];
+        arguments = isAlone ? arguments[..^1] : arguments;
         string Argument(int index) => index < arguments.Length ? arguments[index] : "all";
         int[] Numbers(int index, params int[] all) => Argument(index) == "all" ? all : [int.Parse(Argument(index))];
         Console.WriteLine($"One layer forward + backward, B {Batch}, D {Dimension}, H {Heads}, chunks of 64 (of the segment where that is shorter); medians.");
-        Console.WriteLine($"{"T",5}{"C",5}{"threads",9}  {"memory",-18}{"aggregation",-17}{"mixer tok/s",12}{"per cpu s",11}{"memory tok/s",14}{"per cpu s",11}{"mixer MiB",11}");
+        Console.WriteLine($"{"T",5}{"C",5}{"threads",9}  {"memory",-18}{"aggregation",-17}{"tokens/s",10}{"per cpu s",11}{"MiB",8}{(isAlone ? "   memory alone  per cpu s" : "")}");
         foreach (var length in Numbers(0, 256, 4096))
         {
             foreach (var segment in Numbers(1, 64, 256))
@@ -36,7 +40,10 @@ internal static class LayerBenchmark
                     {
                         foreach (var aggregation in Enum.GetValues<AggregationKind>().Where(kind => Argument(4) == "all" || kind == TrainingStepBenchmark.Aggregation(Argument(4))))
                         {
-                            Measure(rule, aggregation, length, segment, threads);
+                            if (aggregation != AggregationKind.LogLinear || rule.Name is "linear" or "gated-linear" or "mamba2")
+                            {
+                                Measure(rule, aggregation, length, segment, threads, isAlone);
+                            }
                         }
                     }
                 }
@@ -44,8 +51,9 @@ internal static class LayerBenchmark
         }
     }
 
-    private static void Measure(MemoryRule rule, AggregationKind aggregation, int length, int segment, int threads)
+    private static void Measure(MemoryRule rule, AggregationKind aggregation, int length, int segment, int threads, bool isAlone)
     {
+        var isWarm = !s_warm.Add((rule.Name, aggregation));
         using var device = new CpuDevice(threads);
         using var tape = new Tape(device);
         var mixerConfiguration = new MixerConfiguration
@@ -65,7 +73,7 @@ internal static class LayerBenchmark
             values[i] = (float)((random.NextDouble() - 0.5) * 3.4);
         }
 
-        var whole = Time(() =>
+        var whole = Time(isWarm, () =>
         {
             tape.Reset();
             var x = tape.FromHost(new Shape(rows, Dimension), values, true);
@@ -73,7 +81,13 @@ internal static class LayerBenchmark
             tape.Backward(mixer.Apply(tape, x, null, layout));
             return start;
         });
-        var bytes = tape.BytesHeld;
+        Console.Write($"{length,5}{segment,5}{threads,9}  {rule.Name,-18}{aggregation,-17}{rows / whole.Wall,10:N0}{rows / whole.Processor,11:N0}{tape.BytesHeld / 1048576.0,8:N0}");
+        if (!isAlone)
+        {
+            Console.WriteLine();
+            return;
+        }
+
         var unit = new float[values.Length];
         for (var i = 0; i < values.Length; i++)
         {
@@ -81,7 +95,7 @@ internal static class LayerBenchmark
             unit[i] = values[i] / MathF.Sqrt(Dimension / Heads);
         }
 
-        var alone = Time(() =>
+        var alone = Time(isWarm, () =>
         {
             tape.Reset();
             Tensor Input(float[] data) => tape.FromHost(new Shape(rows, Dimension), data, true);
@@ -90,23 +104,22 @@ internal static class LayerBenchmark
             tape.Backward(mixer.Memory.Apply(tape, mixer.Plan, x, q, k, v, u, mixer.Reader));
             return start;
         });
-        Console.WriteLine(
-            $"{length,5}{segment,5}{threads,9}  {rule.Name,-18}{aggregation,-17}{rows / whole.Wall,12:N0}{rows / whole.Processor,11:N0}{rows / alone.Wall,14:N0}{rows / alone.Processor,11:N0}{bytes / 1048576.0,11:N1}");
+        Console.WriteLine($"{rows / alone.Wall,15:N0}{rows / alone.Processor,11:N0}");
     }
 
-    private static (double Wall, double Processor) Time(Func<Moment> run)
+    private static (double Wall, double Processor) Time(bool isWarm, Func<Moment> run)
     {
-        // Warm up past tiered compilation.
+        // Warm up past tiered compilation, once for every kind of layer.
         List<double> walls = [], processors = [];
         var begun = Stopwatch.GetTimestamp();
         do
         {
             _ = run();
         }
-        while (Stopwatch.GetElapsedTime(begun).TotalSeconds < 2);
+        while (!isWarm && Stopwatch.GetElapsedTime(begun).TotalSeconds < 1.5);
 
         begun = Stopwatch.GetTimestamp();
-        while (walls.Count < 3 || (walls.Count < 15 && Stopwatch.GetElapsedTime(begun).TotalSeconds < 2))
+        while (walls.Count < 3 || (walls.Count < 15 && Stopwatch.GetElapsedTime(begun).TotalSeconds < 1))
         {
             var start = run();
             walls.Add(Stopwatch.GetElapsedTime(start.Wall).TotalSeconds);

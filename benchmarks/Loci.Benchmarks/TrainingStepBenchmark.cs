@@ -46,6 +46,7 @@ internal static class TrainingStepBenchmark
         "grm" => AggregationKind.GatedResidual,
         "soup" => AggregationKind.MemorySoup,
         "ssc" => AggregationKind.SparseSelective,
+        "log-linear" => AggregationKind.LogLinear,
         _ => AggregationKind.None,
     };
 
