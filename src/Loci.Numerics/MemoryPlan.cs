@@ -152,13 +152,7 @@ public sealed class MemoryPlan : IDisposable
     /// <summary>
     /// Starts a level of segments that are written once more, as a whole and without being read, because their memory cannot be merged from its parts. The segments of a level have no row in common.
     /// </summary>
-    public void BeginRewriting()
-    {
-        if (ItemCount > Levels.Values[^1])
-        {
-            Levels.Add(ItemCount);
-        }
-    }
+    public void BeginRewriting() => EndLevel();
 
     /// <summary>Adds a chunk that is written and not read, after <see cref="BeginRewriting"/>; parameters as in <see cref="AddChunk(int, int, int, bool)"/>.</summary>
     public void AddRewrittenChunk(int firstRow, int rows, int slot, bool startsFromZero) => AddChunk(firstRow, rows, slot, startsFromZero, false);
@@ -207,7 +201,7 @@ public sealed class MemoryPlan : IDisposable
     public void End()
     {
         Items.Add(ChunkCount);
-        Levels.Add(ItemCount);
+        EndLevel();
         var groups = Groups.Values;
         var slots = Slots.Values;
         for (var group = 0; group < GroupCount; group++)
@@ -252,6 +246,15 @@ public sealed class MemoryPlan : IDisposable
         foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
         {
             table.Dispose();
+        }
+    }
+
+    /// <summary>Ends a level, unless nothing was added to it.</summary>
+    private void EndLevel()
+    {
+        if (ItemCount > Levels.Values[^1])
+        {
+            Levels.Add(ItemCount);
         }
     }
 

@@ -137,6 +137,16 @@ public sealed class DeepMemoryTests
     }
 
     [Fact]
+    public void SequencesTooShortForASecondLevel()
+    {
+        // Together they are long enough for segments of two blocks, alone they are not.
+        foreach (var aggregation in Enum.GetValues<Aggregation>())
+        {
+            Check(new Case(InnerLoss.SquaredError, aggregation, SegmentKind.Logarithmic, SegmentStart.Independent) { Lengths = [3, 4, 2, 1] });
+        }
+    }
+
+    [Fact]
     public void RepeatedKeys() =>
         Check(new Case(InnerLoss.SquaredError, Aggregation.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint) { Lengths = [17], RepeatsKeys = true });
 
