@@ -123,92 +123,101 @@ internal unsafe struct DeepNetwork
     /// </summary>
     public readonly float LossGradient(float* o, float* k, float* v, float* gain, float* delta)
     {
-        var inverse = Normalizes ? Normalize(o) : 1;
+        if (!Normalizes)
+        {
+            for (var i = 0; i < Width; i += Lanes.Count)
+            {
+                Lanes.Store(OutputGradient(Lanes.Load(o + i, Width - i), k, v, i, Width - i), delta + i, Width - i);
+            }
+
+            return 1;
+        }
+
+        // dn = gain o dy; delta = r (dn - mean(dn) - n mean(dn n))
+        var inverse = Normalize(o);
+        Vector<float> sum = Vector<float>.Zero, along = Vector<float>.Zero;
         for (var i = 0; i < Width; i += Lanes.Count)
         {
             long left = Width - i;
-            var dy = OutputGradient(o, k, v, gain, i, left);
-            Lanes.Store(Normalizes ? dy * Lanes.Load(gain + i, left) : dy, delta + i, left);
+            Vector<float> n = Lanes.Load(o + i, left), weight = Lanes.Load(gain + i, left);
+            var dn = OutputGradient(n * weight, k, v, i, left) * weight;
+            Lanes.Store(dn, delta + i, left);
+            sum += dn;
+            along += dn * n;
         }
 
-        if (Normalizes)
+        Vector<float> mean = new(Vector.Sum(sum) / Width), slope = new(Vector.Sum(along) / Width), scale = new(inverse);
+        for (var i = 0; i < Width; i += Lanes.Count)
         {
-            NormBackward(o, inverse, delta, delta);
+            long left = Width - i;
+            Lanes.Store(scale * (Lanes.Load(delta + i, left) - mean - (Lanes.Load(o + i, left) * slope)), delta + i, left);
         }
 
         return inverse;
     }
 
     /// <summary>
-    /// One row of the gradient of <see cref="LossGradient"/>, which is itself a gradient: from that of delta those of o, k, v and the gain. scratch: 2 widths.
+    /// One row of the gradient of <see cref="LossGradient"/>, which is itself a gradient: from that of delta, D, those of o, k, v and the gain.
     /// </summary>
     public readonly void LossGradientBackward(
-        float* normalized, float inverse, float* k, float* v, float* gain, float* dDelta, float* dO, float* dK, float* dV, float* dGain, float* scratch)
+        float* normalized, float inverse, float* k, float* v, float* gain, float* dDelta, float* dO, float* dK, float* dV, float* dGain)
     {
-        int d = Width;
-        float* dn = scratch, dm = scratch + d; // gain o dy; gradient of dn
         if (!Normalizes)
         {
-            MemoryVector.Copy(dDelta, dm, d);
-            MemoryVector.Zero(dO, d);
-        }
-        else
-        {
-            // delta = r (dn - mean(dn) - n mean(dn n))
-            for (var i = 0; i < d; i += Lanes.Count)
+            for (var i = 0; i < Width; i += Lanes.Count)
             {
-                long left = d - i;
-                Lanes.Store(OutputGradient(normalized, k, v, gain, i, left) * Lanes.Load(gain + i, left), dn + i, left);
+                long left = Width - i;
+                Lanes.Store(OutputGradientBackward(Lanes.Load(dDelta + i, left), dK, dV, i, left), dO + i, left);
             }
 
-            var along = MemoryVector.Dot(dn, normalized, d) / d;
-            var turned = MemoryVector.Dot(dDelta, normalized, d) / d;
-            float mean = Sum(dn) / d, meanGradient = Sum(dDelta) / d;
-
-            // sum of dDelta o delta, by which r enters
-            var radial = inverse * (MemoryVector.Dot(dDelta, dn, d) - (mean * meanGradient * d) - (along * turned * d));
-            Vector<float> vAlong = new(-inverse * along), vTurned = new(-inverse * turned);
-            for (var i = 0; i < d; i += Lanes.Count)
-            {
-                long left = d - i;
-                var g = Lanes.Load(dDelta + i, left);
-
-                // the gradient of n, as it stands in the formula
-                Lanes.Store((vAlong * g) + (vTurned * Lanes.Load(dn + i, left)), dO + i, left);
-            }
-
-            MemoryVector.Copy(dDelta, dm, d);
-            NormBackward(normalized, inverse, dm, dm);
-            AddOutputPath(normalized, k, v, gain, dm, dO, dGain);
-            NormBackward(normalized, inverse, dO, dO);
-            MemoryVector.AddScaled(-inverse * radial / d, normalized, dO, d);
+            return;
         }
 
-        // dy = 2 (y - v) or -v
-        for (var i = 0; i < d; i += Lanes.Count)
+        // delta = r (dn - mean(dn) - n mean(dn n)) with dn = gain o dy: the sums that tie the elements together come first.
+        Vector<float> sumDn = default, sumD = default, dnN = default, dN = default, dDn = default;
+        for (var i = 0; i < Width; i += Lanes.Count)
         {
-            long left = d - i;
-            var g = Lanes.Load(dm + i, left);
-            if (Normalizes)
+            long left = Width - i;
+            Vector<float> n = Lanes.Load(normalized + i, left), weight = Lanes.Load(gain + i, left), d = Lanes.Load(dDelta + i, left);
+            var dn = OutputGradient(n * weight, k, v, i, left) * weight;
+            sumDn += dn;
+            sumD += d;
+            dnN += dn * n;
+            dN += d * n;
+            dDn += d * dn;
+        }
+
+        float meanDn = Vector.Sum(sumDn) / Width, meanD = Vector.Sum(sumD) / Width, along = Vector.Sum(dnN) / Width, turned = Vector.Sum(dN) / Width;
+
+        // r enters by the sum of D o delta.
+        var radial = inverse * (Vector.Sum(dDn) - (Width * ((meanDn * meanD) + (along * turned))));
+        Vector<float> scale = new(inverse), vMeanD = new(meanD), vAlong = new(-inverse * along), vTurned = new(-inverse * turned), vTurn = new(turned);
+        Vector<float> sum = default, product = default;
+        for (var i = 0; i < Width; i += Lanes.Count)
+        {
+            long left = Width - i;
+            Vector<float> n = Lanes.Load(normalized + i, left), weight = Lanes.Load(gain + i, left), d = Lanes.Load(dDelta + i, left);
+            var dy = OutputGradient(n * weight, k, v, i, left);
+
+            // of dn, then of dy; what reaches n as it stands in the formula and through y = k + gain o n
+            var dm = scale * (d - vMeanD - (n * vTurn));
+            var dOutput = OutputGradientBackward(dm * weight, dK, dV, i, left);
+            var gradient = (vAlong * d) + (vTurned * dy * weight) + (dOutput * weight);
+            if (dGain != null)
             {
-                g *= Lanes.Load(gain + i, left);
+                Lanes.Store(Lanes.Load(dGain + i, left) + (dm * dy) + (dOutput * n), dGain + i, left);
             }
 
-            if (SquaredError)
-            {
-                g += g;
-                if (IsResidual)
-                {
-                    Lanes.Store(Lanes.Load(dK + i, left) + g, dK + i, left);
-                }
+            Lanes.Store(gradient, dO + i, left);
+            sum += gradient;
+            product += gradient * n;
+        }
 
-                if (!Normalizes)
-                {
-                    Lanes.Store(g, dO + i, left);
-                }
-            }
-
-            Lanes.Store(Lanes.Load(dV + i, left) - g, dV + i, left);
+        Vector<float> mean = new(Vector.Sum(sum) / Width), slope = new((Vector.Sum(product) + radial) / Width);
+        for (var i = 0; i < Width; i += Lanes.Count)
+        {
+            long left = Width - i;
+            Lanes.Store(scale * (Lanes.Load(dO + i, left) - mean - (Lanes.Load(normalized + i, left) * slope)), dO + i, left);
         }
     }
 
@@ -216,7 +225,7 @@ internal unsafe struct DeepNetwork
     private static void GeluAt(float* z, float* y, float* slope, float* curvature, int left)
     {
         var x = Lanes.Load(z, left);
-        var phi = VectorMath.NormalDistribution(x, out var density);
+        var phi = VectorMath.NormalDistributionNear(x, out var density);
         Lanes.Store(x * phi, y, left);
         if (slope != null)
         {
@@ -229,32 +238,9 @@ internal unsafe struct DeepNetwork
         }
     }
 
-    /// <summary>dm is the gradient of gain o dy: adds what reaches the gain and LN(o) through dy.</summary>
-    private readonly void AddOutputPath(float* normalized, float* k, float* v, float* gain, float* dm, float* dNormalized, float* dGain)
-    {
-        for (var i = 0; i < Width; i += Lanes.Count)
-        {
-            long left = Width - i;
-            Vector<float> m = Lanes.Load(dm + i, left), n = Lanes.Load(normalized + i, left), weight = Lanes.Load(gain + i, left);
-            var gradient = m * OutputGradient(normalized, k, v, gain, i, left);
-            if (SquaredError)
-            {
-                var dy = m * weight;
-                dy += dy;
-                gradient += dy * n;
-                Lanes.Store(Lanes.Load(dNormalized + i, left) + (dy * weight), dNormalized + i, left);
-            }
-
-            if (dGain != null)
-            {
-                Lanes.Store(Lanes.Load(dGain + i, left) + gradient, dGain + i, left);
-            }
-        }
-    }
-
-    /// <summary>dy of the inner loss: 2 (y - v) or -v.</summary>
+    /// <summary>dy of the inner loss at y = input + output: 2 (y - v) or -v. The input counts where the network is residual.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private readonly Vector<float> OutputGradient(float* o, float* k, float* v, float* gain, int i, long left)
+    private readonly Vector<float> OutputGradient(Vector<float> output, float* k, float* v, int i, long left)
     {
         var target = Lanes.Load(v + i, left);
         if (!SquaredError)
@@ -262,19 +248,28 @@ internal unsafe struct DeepNetwork
             return -target;
         }
 
-        var y = Lanes.Load(o + i, left);
-        if (Normalizes)
+        var error = (IsResidual ? output + Lanes.Load(k + i, left) : output) - target;
+        return error + error;
+    }
+
+    /// <summary>From the gradient of dy those of k and v, added to what is there, and of the output, returned.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly Vector<float> OutputGradientBackward(Vector<float> gradient, float* dK, float* dV, int i, long left)
+    {
+        if (!SquaredError)
         {
-            y *= Lanes.Load(gain + i, left);
+            Lanes.Store(Lanes.Load(dV + i, left) - gradient, dV + i, left);
+            return Vector<float>.Zero;
         }
 
+        gradient += gradient;
+        Lanes.Store(Lanes.Load(dV + i, left) - gradient, dV + i, left);
         if (IsResidual)
         {
-            y += Lanes.Load(k + i, left);
+            Lanes.Store(Lanes.Load(dK + i, left) + gradient, dK + i, left);
         }
 
-        y -= target;
-        return y + y;
+        return gradient;
     }
 
     /// <summary>o = (o - mean) / deviation; returns 1 / deviation.</summary>

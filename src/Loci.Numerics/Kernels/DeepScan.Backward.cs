@@ -321,8 +321,6 @@ internal static unsafe partial class DeepScan
         float* direction = scratch.Panels.DirectionOf(layer), dx = scratch.DX, u = scratch.U;
 
         // U = dZ W^T; dx = A o U, dA = U . x; dW += (A o x)^T dZ
-        var left = x;
-        var leftStride = xStride;
         if (wantsInput)
         {
             MatrixProduct.MultiplySmall(false, true, rows, input, width, dz, width, state.W + offset, width, dx, input, false);
@@ -336,12 +334,13 @@ internal static unsafe partial class DeepScan
                 MemoryVector.Scale(gates.A[t], dx + (t * input), dx + (t * input), input);
             }
 
-            ScaleRows(gates.A, x, xStride, scratch.Scaled, input, rows, input);
-            left = scratch.Scaled;
-            leftStride = input;
+            WeightedOuter(gates.A, x, xStride, input, dz, width, gradient.W + offset, rows, scratch.Scaled);
+        }
+        else
+        {
+            MatrixProduct.MultiplySmall(true, false, input, width, rows, x, xStride, dz, width, gradient.W + offset, width, true);
         }
 
-        MatrixProduct.MultiplySmall(true, false, input, width, rows, left, leftStride, dz, width, gradient.W + offset, width, true);
         if (state.S != null)
         {
             MatrixProduct.MultiplySmall(false, true, rows, input, width, dz, width, state.S + offset, width, u, input, false);
@@ -351,8 +350,7 @@ internal static unsafe partial class DeepScan
                 MemoryVector.AddScaled(gates.B[t], u + (t * input), dx + (t * input), input);
             }
 
-            ScaleRows(gates.B, x, xStride, scratch.Scaled, input, rows, input);
-            MatrixProduct.MultiplySmall(true, false, input, width, rows, scratch.Scaled, input, dz, width, gradient.S + offset, width, true);
+            WeightedOuter(gates.B, x, xStride, input, dz, width, gradient.S + offset, rows, scratch.Scaled);
         }
 
         // P0 = x H^T, P = P0 o C; dP = dZ D^T; dC += P0 o dP; dP0 = C o dP
@@ -430,7 +428,7 @@ internal static unsafe partial class DeepScan
         {
             network.LossGradientBackward(
                 panels.Normalized + (t * d), panels.Inverse[t], k + ((long)t * stride), v + ((long)t * stride), work.Gain + (head * d), scratch.DDirectionOf(last) + (t * d),
-                scratch.DZ + (t * d), scratch.DHiddenOf(0) + (t * d), dv + (t * d), dGain, scratch.Vector);
+                scratch.DZ + (t * d), scratch.DHiddenOf(0) + (t * d), dv + (t * d), dGain);
         }
 
         StoreRows(dv, work.DV, offset, stride, rows, d, work.AddV);

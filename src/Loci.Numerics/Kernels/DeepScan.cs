@@ -326,10 +326,10 @@ internal static unsafe partial class DeepScan
             var (h, hStride) = KeyInput(panels, layer, k, work.Stride);
 
             // W += H^T (c o D), S += H^T (s o D); the narrower side is scaled.
-            AddDirections(gates.LastWeight(rows), h, hStride, input, panels.DirectionOf(layer), width, after.W + offset, rows, scaled);
+            WeightedOuter(gates.LastWeight(rows), h, hStride, input, panels.DirectionOf(layer), width, after.W + offset, rows, scaled);
             if (after.S != null)
             {
-                AddDirections(gates.LastMomentum(rows), h, hStride, input, panels.DirectionOf(layer), width, after.S + offset, rows, scaled);
+                WeightedOuter(gates.LastMomentum(rows), h, hStride, input, panels.DirectionOf(layer), width, after.S + offset, rows, scaled);
             }
         }
     }
@@ -373,18 +373,19 @@ internal static unsafe partial class DeepScan
         scratch.P = carver.Take((long)rows * rows);
     }
 
-    private static void AddDirections(
-        float* weights, float* h, int hStride, int input, float* direction, int width, float* matrix, int rows, float* scaled)
+    /// <summary>matrix += X^T (weights o Y), with the weights on the narrower side.</summary>
+    private static void WeightedOuter(
+        float* weights, float* x, int xStride, int input, float* y, int width, float* matrix, int rows, float* scaled)
     {
         if (input <= width)
         {
-            ScaleRows(weights, h, hStride, scaled, input, rows, input);
-            MatrixProduct.MultiplySmall(true, false, input, width, rows, scaled, input, direction, width, matrix, width, true);
+            ScaleRows(weights, x, xStride, scaled, input, rows, input);
+            MatrixProduct.MultiplySmall(true, false, input, width, rows, scaled, input, y, width, matrix, width, true);
         }
         else
         {
-            ScaleRows(weights, direction, width, scaled, width, rows, width);
-            MatrixProduct.MultiplySmall(true, false, input, width, rows, h, hStride, scaled, width, matrix, width, true);
+            ScaleRows(weights, y, width, scaled, width, rows, width);
+            MatrixProduct.MultiplySmall(true, false, input, width, rows, x, xStride, scaled, width, matrix, width, true);
         }
     }
 

@@ -81,19 +81,30 @@ internal static class VectorMath
 
     /// <summary>The normal distribution function and its density: Phi(x) = (1 + erf(x / sqrt(2))) / 2, to six units in the far negative tail too.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> NormalDistribution(Vector<float> x, out Vector<float> density)
+    public static Vector<float> NormalDistribution(Vector<float> x, out Vector<float> density) => NormalDistribution(x, true, out density);
+
+    /// <summary>The same without the care for the far tails: both results within 1e-7 of the exact ones.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector<float> NormalDistributionNear(Vector<float> x, out Vector<float> density) => NormalDistribution(x, false, out density);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> NormalDistribution(Vector<float> x, bool isTailExact, out Vector<float> density)
     {
         // Phi(-a) = exp(-a^2 / 2) Q(a); (a + 3.75) Q(a) is nearly constant, and a polynomial in (a - 3.75) / (a + 3.75),
         // fitted at Chebyshev nodes of [0, 14.6], gives it to 2e-8. Beyond, Phi(-a) is below the smallest float.
         var a = Vector.MinNative(new Vector<float>(14.6f), Vector.Abs(x));
         var square = a * a;
 
-        // What rounding took from the square, by halves whose products are exact (Dekker, 1971): it counts where the square is large.
-        var high = Vector.AsVectorSingle(Vector.AsVectorInt32(a) & new Vector<int>(unchecked((int)0xFFFFF000)));
-        var low = a - high;
-        var error = ((high * high) - square) + ((high + high) * low) + (low * low);
         var e = Exp(square * new Vector<float>(-0.5f));
-        e = Vector.MultiplyAddEstimate(e * error, new Vector<float>(-0.5f), e);
+        if (isTailExact)
+        {
+            // What rounding took from the square, by halves whose products are exact (Dekker, 1971): it counts where the square is large.
+            var high = Vector.AsVectorSingle(Vector.AsVectorInt32(a) & new Vector<int>(unchecked((int)0xFFFFF000)));
+            var low = a - high;
+            var error = ((high * high) - square) + ((high + high) * low) + (low * low);
+            e = Vector.MultiplyAddEstimate(e * error, new Vector<float>(-0.5f), e);
+        }
+
         density = e * new Vector<float>(0.398942280f);
         var centre = new Vector<float>(3.75f);
         var inverse = Vector<float>.One / (a + centre);
