@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Loci.Models;
 using Loci.Numerics;
-using Loci.Numerics.Optimization;
 
 namespace Loci.Benchmarks;
 
@@ -30,75 +29,27 @@ internal static class CacheOverheadBenchmark
     {
         using var device = new CpuDevice(threads);
         AggregationKind[] kinds = [AggregationKind.None, AggregationKind.Residual, AggregationKind.GatedResidual, AggregationKind.MemorySoup, AggregationKind.SparseSelective];
-        var runs = Array.ConvertAll(kinds, kind => new Contestant(device, TrainingStepBenchmark.Configuration(memory, kind), Length));
+        var runs = Array.ConvertAll(kinds, kind => new TrainingModel(device, TrainingStepBenchmark.Configuration(memory, kind), 1, Length));
         var times = Array.ConvertAll(kinds, _ => new List<double>());
         for (var round = -1; round < Rounds; round++)
         {
             for (var i = 0; i < runs.Length; i++)
             {
-                var time = runs[i].Step();
+                var start = Stopwatch.GetTimestamp();
+                runs[i].Step();
                 if (round >= 0)
                 {
-                    times[i].Add(time);
+                    times[i].Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
                 }
             }
         }
 
         for (var i = 0; i < runs.Length; i++)
         {
-            var median = Median(times[i]);
-            var ratio = Median([.. times[i].Zip(times[0], (time, baseline) => time / baseline)]);
+            var median = times[i].Median();
+            var ratio = times[i].Zip(times[0], (time, baseline) => time / baseline).ToList().Median();
             Console.WriteLine($"{memory,-18}{kinds[i],-17}{1000 * median,9:F0}{Length / median,10:N0}{ratio,11:F2}{runs[i].Bytes >> 20,7}");
             runs[i].Dispose();
-        }
-    }
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
-    private sealed class Contestant : IDisposable
-    {
-        private readonly Device _device;
-        private readonly LanguageModel _model;
-        private readonly AdamW _optimizer;
-        private readonly Tape _tape;
-        private readonly SequenceLayout _layout;
-        private readonly DeviceSpan<int> _inputs;
-        private readonly DeviceSpan<int> _targets;
-
-        public Contestant(Device device, ModelConfiguration configuration, int length)
-        {
-            _device = device;
-            _model = new LanguageModel(configuration, device);
-            _optimizer = new AdamW(_model.Parameters, new AdamWOptions());
-            _tape = new Tape(device) { IsTraining = true };
-            _layout = new SequenceLayout(1, length);
-            var random = new Random(1);
-            int[] ids = [.. Enumerable.Range(0, length + 1).Select(_ => random.Next(configuration.VocabularySize))];
-            _inputs = device.Allocate<int>(length);
-            _targets = device.Allocate<int>(length);
-            device.CopyFromHost(ids.AsSpan(0, length), _inputs);
-            device.CopyFromHost(ids.AsSpan(1, length), _targets);
-        }
-
-        public long Bytes => _tape.BytesHeld;
-
-        public double Step()
-        {
-            var start = Stopwatch.GetTimestamp();
-            _tape.Reset();
-            _tape.Backward(_model.Loss(_tape, _inputs, _targets, _layout).Loss);
-            _optimizer.Step(1e-4f);
-            _optimizer.ResetGradients();
-            return Stopwatch.GetElapsedTime(start).TotalSeconds;
-        }
-
-        public void Dispose()
-        {
-            _device.Free(_inputs);
-            _device.Free(_targets);
-            _tape.Dispose();
-            _optimizer.Dispose();
-            _model.Dispose();
         }
     }
 }

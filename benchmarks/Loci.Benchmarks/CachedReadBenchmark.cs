@@ -78,6 +78,6 @@ internal static class CachedReadBenchmark
             }
         }
 
-        return times.Order().ElementAt(times.Count / 2);
+        return times.Median();
     }
 }

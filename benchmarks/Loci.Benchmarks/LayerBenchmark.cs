@@ -40,7 +40,7 @@ internal static class LayerBenchmark
                     {
                         foreach (var aggregation in Enum.GetValues<AggregationKind>().Where(kind => Argument(4) == "all" || kind == TrainingStepBenchmark.Aggregation(Argument(4))))
                         {
-                            if (aggregation != AggregationKind.LogLinear || rule.Name is "linear" or "gated-linear" or "mamba2")
+                            if (aggregation != AggregationKind.LogLinear || rule.SupportsLogLinear)
                             {
                                 Measure(rule, aggregation, length, segment, threads, isAlone);
                             }
@@ -126,7 +126,7 @@ internal static class LayerBenchmark
             processors.Add((Environment.CpuUsage.TotalTime - start.Processor).TotalSeconds);
         }
 
-        return (walls.Order().ElementAt(walls.Count / 2), processors.Order().ElementAt(processors.Count / 2));
+        return (walls.Median(), processors.Median());
     }
 
     private readonly struct Moment

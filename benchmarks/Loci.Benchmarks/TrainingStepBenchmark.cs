@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Loci.Models;
 using Loci.Numerics;
-using Loci.Numerics.Optimization;
 
 namespace Loci.Benchmarks;
 
@@ -63,16 +62,7 @@ internal static class TrainingStepBenchmark
     private static void Measure(string memory, AggregationKind aggregation, int threads)
     {
         using var device = new CpuDevice(threads);
-        using var model = new LanguageModel(Configuration(memory, aggregation), device);
-        using var optimizer = new AdamW(model.Parameters, new AdamWOptions());
-        using var tape = new Tape(device) { IsTraining = true };
-        var layout = new SequenceLayout(Batch, Length);
-        var random = new Random(1);
-        int[] ids = [.. Enumerable.Range(0, (Batch * Length) + 1).Select(_ => random.Next(8192))];
-        var inputs = device.Allocate<int>(Batch * Length);
-        var targets = device.Allocate<int>(Batch * Length);
-        device.CopyFromHost(ids.AsSpan(0, Batch * Length), inputs);
-        device.CopyFromHost(ids.AsSpan(1, Batch * Length), targets);
+        using var model = new TrainingModel(device, Configuration(memory, aggregation), Batch, Length);
         var times = new List<double>();
         var processorTimes = new List<double>();
         using var process = Process.GetCurrentProcess();
@@ -81,10 +71,7 @@ internal static class TrainingStepBenchmark
             process.Refresh();
             var processorTime = process.TotalProcessorTime;
             var start = Stopwatch.GetTimestamp();
-            tape.Reset();
-            tape.Backward(model.Loss(tape, inputs, targets, layout).Loss);
-            optimizer.Step(1e-4f);
-            optimizer.ResetGradients();
+            model.Step();
             if (step >= 2)
             {
                 times.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
@@ -93,10 +80,8 @@ internal static class TrainingStepBenchmark
             }
         }
 
-        var median = times.Order().ElementAt(times.Count / 2);
-        var processor = processorTimes.Order().ElementAt(times.Count / 2);
-        Console.WriteLine($"{memory + (aggregation == AggregationKind.None ? "" : " " + aggregation),-34}{model.ParameterCount,12:N0}{threads,9}{1000 * median,10:F0}{Batch * Length / median,10:F0}{Batch * Length / processor,11:F0}{tape.BytesHeld >> 20,8}");
-        device.Free(inputs);
-        device.Free(targets);
+        var median = times.Median();
+        var processor = processorTimes.Median();
+        Console.WriteLine($"{memory + (aggregation == AggregationKind.None ? "" : " " + aggregation),-34}{model.ParameterCount,12:N0}{threads,9}{1000 * median,10:F0}{Batch * Length / median,10:F0}{Batch * Length / processor,11:F0}{model.Bytes >> 20,8}");
     }
 }

@@ -48,7 +48,7 @@ internal static unsafe class CausalProduct
         for (var t = 0; t < rows; t++)
         {
             var line = (long)t * rows;
-            DeepScan.Multiply(p + line, c + line, y + line, t + 1);
+            MemoryVector.Multiply(p + line, c + line, y + line, t + 1);
             MemoryVector.Zero(y + line + t + 1, rows - t - 1);
         }
     }

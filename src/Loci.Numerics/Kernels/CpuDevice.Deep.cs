@@ -6,13 +6,9 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DeepScan(in DeepArguments arguments)
     {
+        // Items write different states, whatever their level.
         var work = DeepWork(arguments);
-        var plan = arguments.Plan;
-        for (var level = 0; level < plan.LevelCount; level++)
-        {
-            work.FirstItem = plan.Levels.Values[level];
-            _workers.For((plan.Levels.Values[level + 1] - work.FirstItem) * work.Heads, &Kernels.DeepScan.Forward, &work);
-        }
+        _workers.For(arguments.Plan.ItemCount * work.Heads, &Kernels.DeepScan.Forward, &work);
     }
 
     internal override void DeepScanBackward(in DeepArguments arguments, in DeepGradients gradients)
@@ -103,7 +99,7 @@ public sealed unsafe partial class CpuDevice
 
         _workers.For(chunks * heads, &Kernels.DeepSoup.OnlineBackward, &work);
         SumRows(work.Read.DGain, chunks, work.Read.Stride, Pointer(readGradients.Gain), readGradients.AddGain);
-        RouterBackward(ref work.Read, plan, readGradients, true);
+        RouterBackward(work.Read, plan, readGradients);
         DeepScanBackward(arguments, gradients);
     }
 

@@ -152,7 +152,7 @@ public sealed unsafe partial class CpuDevice
 
         if (arguments.IsGated)
         {
-            RouterBackward(ref work, plan, gradients, arguments.Network is not null);
+            RouterBackward(work, plan, gradients);
         }
     }
 
@@ -168,24 +168,15 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>From the gradients of the gates to those of routing queries, keys, temperature and bias; of a matrix memory's states on the way.</summary>
-    private void RouterBackward(ref MemoryRead.Work work, MemoryPlan plan, in ReadGradients gradients, bool isDeep)
+    private void RouterBackward(MemoryRead.Work work, MemoryPlan plan, in ReadGradients gradients)
     {
         int heads = work.Heads, groups = plan.GroupCount;
-        var local = work;
-        _workers.For(groups, &MemoryRead.NormalizeBackward, &local);
-        _workers.For(groups * heads, &MemoryRead.ScoreBackward, &local);
-        if (isDeep)
-        {
-            _workers.For(plan.SlotCount * heads, &DeepRead.PooledKeyBackward, &local);
-        }
-        else
-        {
-            _workers.For(plan.SlotCount * heads, &MemoryRead.GatedBackwardSlot, &local);
-        }
-
+        _workers.For(groups, &MemoryRead.NormalizeBackward, &work);
+        _workers.For(groups * heads, &MemoryRead.ScoreBackward, &work);
+        _workers.For(plan.SlotCount * heads, work.IsDeep ? &DeepRead.PooledKeyBackward : &MemoryRead.GatedBackwardSlot, &work);
         if (work.DK != null)
         {
-            _workers.For(groups * heads, &MemoryRead.GatedBackwardKeys, &local);
+            _workers.For(groups * heads, &MemoryRead.GatedBackwardKeys, &work);
         }
 
         SumPartials(work.Partials, groups, heads, Pointer(gradients.Temperature), gradients.AddTemperature);

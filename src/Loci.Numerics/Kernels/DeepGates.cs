@@ -23,30 +23,30 @@ internal unsafe struct DeepGates
     public float* DH;
     public float* DC;        // [c, c]
     public float* DS;        // of the last row of s, [c]
-    public float* Row;       // scratch, [c]
     public bool HasDecay;
     public bool HasMomentum;
 
-    public static nuint Size(int c) => (nuint)((3 * c * c) + (10 * c));
-
-    public static DeepGates In(float* memory, int c, bool hasDecay, bool hasMomentum)
+    public static DeepGates Carve(in DeepScan.Work work, ref Carver carver)
     {
-        DeepGates gates = new() { HasDecay = hasDecay, HasMomentum = hasMomentum };
-        gates.C = memory;
-        gates.S = gates.C + (c * c);
-        gates.DC = gates.S + (c * c);
-        gates.A = gates.DC + (c * c);
-        gates.B = gates.A + c;
-        gates.H = gates.B + c;
-        gates.Decay = gates.H + c;
-        gates.Momentum = gates.Decay + c;
-        gates.Rate = gates.Momentum + c;
-        gates.DA = gates.Rate + c;
-        gates.DB = gates.DA + c;
-        gates.DH = gates.DB + c;
-        gates.Row = gates.DH + c;
-        gates.DS = gates.Row;
-        return gates;
+        long c = work.ChunkLength, square = c * c;
+        return new()
+        {
+            HasDecay = work.LogDecay != null,
+            HasMomentum = work.HasMomentum,
+            A = carver.Take(c),
+            B = carver.Take(c),
+            H = carver.Take(c),
+            Decay = carver.Take(c),
+            Momentum = carver.Take(c),
+            Rate = carver.Take(c),
+            C = carver.Take(square),
+            S = carver.Take(square),
+            DA = carver.Take(c),
+            DB = carver.Take(c),
+            DH = carver.Take(c),
+            DC = carver.Take(square),
+            DS = carver.Take(c),
+        };
     }
 
     /// <summary>Reads the gates of some rows of one head and computes the coefficients; matrices have rows of <paramref name="rows"/>.</summary>
@@ -131,7 +131,7 @@ internal unsafe struct DeepGates
             {
                 // s_t = h_t s_{t-1}, s_tt = e_t
                 MemoryVector.AddScaled(1, dc, ds, t + 1);
-                Store(dRate, index, ds[t], addRate);
+                MemoryVector.Store(dRate, index, ds[t], addRate);
                 var gradient = dh * (t > 0 ? H[t - 1] : 1);
                 if (t > 0)
                 {
@@ -139,25 +139,17 @@ internal unsafe struct DeepGates
                     MemoryVector.Scale(Momentum[t], ds, ds, t);
                 }
 
-                Store(dMomentum, index, gradient, addMomentum);
+                MemoryVector.Store(dMomentum, index, gradient, addMomentum);
             }
             else
             {
-                Store(dRate, index, dc[t], addRate);
+                MemoryVector.Store(dRate, index, dc[t], addRate);
             }
 
-            Store(dLogDecay, index, dDecay * Decay[t], addDecay);
+            MemoryVector.Store(dLogDecay, index, dDecay * Decay[t], addDecay);
             da *= Decay[t];
             db *= Decay[t];
             dh *= Momentum[t];
-        }
-    }
-
-    private static void Store(float* destination, long index, float value, bool accumulate)
-    {
-        if (destination != null)
-        {
-            destination[index] = accumulate ? destination[index] + value : value;
         }
     }
 }

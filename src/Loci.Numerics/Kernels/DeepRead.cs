@@ -8,7 +8,7 @@ internal static unsafe class DeepRead
 {
     private const int Tile = MemoryRead.Tile;
 
-    private struct Scratch
+    private struct Scratch : IScratch<MemoryRead.Work, Scratch>
     {
         public float* Queries;       // gathered, [Tile, d]
         public float* Inputs;        // of the layers 1.., [layers][Tile, hidden]
@@ -18,6 +18,22 @@ internal static unsafe class DeepRead
         public float* DX;            // [Tile, wide]
         public float* Vector;        // [d]
         public int* Rows;            // [Tile]
+
+        public static Scratch Carve(in MemoryRead.Work work, ref Carver carver)
+        {
+            var network = work.Network;
+            return new()
+            {
+                Queries = carver.Take((long)Tile * network.Width),
+                Inputs = carver.Take((long)Tile * network.HiddenCount),
+                Slopes = carver.Take((long)Tile * network.HiddenCount),
+                Normalized = carver.Take((long)Tile * network.Width),
+                DZ = carver.Take((long)Tile * network.Wide),
+                DX = carver.Take((long)Tile * network.Wide),
+                Vector = carver.Take(network.Width),
+                Rows = (int*)carver.Take(Tile),
+            };
+        }
     }
 
     public static void Forward(void* state, int index, int worker)
@@ -25,10 +41,7 @@ internal static unsafe class DeepRead
         ref var work = ref *(MemoryRead.Work*)state;
         int head = index % work.Heads, d = work.Width, stride = work.Stride;
         var group = new MemoryRead.Group(work, index / work.Heads);
-        DeepScan.Carver counter = new(null);
-        Carve(work, ref counter, out _);
-        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
-        Carve(work, ref carver, out var scratch);
+        var scratch = KernelScratch.Get<MemoryRead.Work, Scratch>(work);
         var gates = work.IsGated ? work.Gates + group.GatesOf(head) : null;
         var offset = ((long)group.Row * stride) + (head * d);
         float* q = work.Q + offset, y = work.Output + offset, o = work.Online + offset;
@@ -66,10 +79,7 @@ internal static unsafe class DeepRead
     {
         ref var work = ref *(MemoryRead.Work*)state;
         int sequence = index / work.Heads, head = index % work.Heads;
-        DeepScan.Carver counter = new(null);
-        Carve(work, ref counter, out _);
-        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
-        Carve(work, ref carver, out var scratch);
+        var scratch = KernelScratch.Get<MemoryRead.Work, Scratch>(work);
         var dGain = work.DGain + ((long)index * work.Width);
         MemoryVector.Zero(dGain, work.Width);
         for (var i = work.GroupRanges[2 * sequence]; i < work.GroupRanges[(2 * sequence) + 1]; i++)
@@ -190,7 +200,7 @@ internal static unsafe class DeepRead
 
                     if (layer > 0)
                     {
-                        DeepScan.Multiply(scratch.DX, SlopesOf(work, scratch, layer), scratch.DZ, count * input);
+                        MemoryVector.Multiply(scratch.DX, SlopesOf(work, scratch, layer), scratch.DZ, count * input);
                     }
                 }
 
@@ -226,18 +236,4 @@ internal static unsafe class DeepRead
 
     private static float* StateOf(in MemoryRead.Work work, float* states, int slot, int head) =>
         states == null ? null : states + ((((long)slot * work.Heads) + head) * work.Network.WeightCount);
-
-    private static void Carve(in MemoryRead.Work work, ref DeepScan.Carver carver, out Scratch scratch)
-    {
-        var network = work.Network;
-        scratch = default;
-        scratch.Queries = carver.Take((long)Tile * network.Width);
-        scratch.Inputs = carver.Take((long)(network.Depth - 1) * Tile * network.Hidden);
-        scratch.Slopes = carver.Take((long)(network.Depth - 1) * Tile * network.Hidden);
-        scratch.Normalized = carver.Take((long)Tile * network.Width);
-        scratch.DZ = carver.Take((long)Tile * network.Wide);
-        scratch.DX = carver.Take((long)Tile * network.Wide);
-        scratch.Vector = carver.Take(network.Width);
-        scratch.Rows = (int*)carver.Take(Tile);
-    }
 }

@@ -4,7 +4,7 @@ namespace Loci.Numerics.Kernels;
 
 internal static unsafe partial class DeepScan
 {
-    private struct BackwardScratch
+    private struct BackwardScratch : IScratch<Work, BackwardScratch>
     {
         public Panels Panels;
         public DeepGates Gates;
@@ -22,28 +22,50 @@ internal static unsafe partial class DeepScan
         public float* Overlap;       // x H^T of every layer, [layers][rows, rows]
         public float* DP;            // [rows, rows]
         public float* Inner;         // states of chunks between kept ones, [chunks, P or 2P]
-        public float* Vector;        // [2d]
-        public int Wide;
+        public float* Vector;        // [d]
 
-        public readonly float* DDirectionOf(int layer) => DDirection + ((long)layer * Panels.Rows * Wide);
+        public readonly float* DDirectionOf(int layer) => DDirection + ((long)layer * Panels.Rows * Panels.Network.Wide);
 
-        public readonly float* DHiddenOf(int layer) => DHidden + ((long)layer * Panels.Rows * Wide);
+        public readonly float* DHiddenOf(int layer) => DHidden + ((long)layer * Panels.Rows * Panels.Network.Wide);
 
         public readonly float* OverlapOf(int layer) => Overlap + ((long)layer * Panels.Rows * Panels.Rows);
 
         public readonly float* InputsOf(int layer) => Inputs + ((long)(layer - 1) * Panels.Rows * Panels.Network.Hidden);
 
         public readonly float* SlopesOf(int layer) => Slopes + ((long)(layer - 1) * Panels.Rows * Panels.Network.Hidden);
+
+        public static BackwardScratch Carve(in Work work, ref Carver carver)
+        {
+            var network = work.Network;
+            long rows = work.ChunkLength, panel = rows * network.Wide, hidden = rows * network.HiddenCount, square = rows * rows;
+            return new()
+            {
+                Panels = Panels.Carve(network, work.ChunkLength, ref carver),
+                Gates = DeepGates.Carve(work, ref carver),
+                Curvature = carver.Take(hidden),
+                Inputs = carver.Take(hidden),
+                Slopes = carver.Take(hidden),
+                Normalized = carver.Take(rows * network.Width),
+                DDirection = carver.Take(network.Depth * panel),
+                DHidden = carver.Take(network.Depth * panel),
+                DZ = carver.Take(panel),
+                DX = carver.Take(panel),
+                U = carver.Take(panel),
+                Scaled = carver.Take(panel),
+                P = carver.Take(square),
+                DP = carver.Take(square),
+                Overlap = carver.Take(network.Depth * square),
+                Inner = carver.Take((long)(work.KeptEvery - 1) * work.StateLength),
+                Vector = carver.Take(network.Width),
+            };
+        }
     }
 
     public static void Backward(void* state, int index, int worker)
     {
         ref var work = ref *(Work*)state;
         int item = work.FirstItem + (index / work.Heads), head = index % work.Heads;
-        Carver counter = new(null);
-        CarveBackward(work, ref counter, out _);
-        Carver carver = new(KernelScratch.Get(counter.Used));
-        CarveBackward(work, ref carver, out var scratch);
+        var scratch = KernelScratch.Get<Work, BackwardScratch>(work);
         int first = work.Items[2 * item], past = work.Items[(2 * item) + 1], length = work.StateLength;
 
         // The gradient of the item's initial state ends up where the state before its first chunk, which is M_0, would have been kept.
@@ -216,7 +238,7 @@ internal static unsafe partial class DeepScan
             Lanes.AddScaled(line, weights[t], dDirection + (t * width), width, accumulate);
         }
 
-        ScaleRows(weights, direction, width, scratch.Scaled, width, rows, width);
+        MemoryVector.ScaleRows(weights, direction, width, scratch.Scaled, width, rows, width);
         MatrixProduct.MultiplySmall(false, true, rows, input, width, scratch.Scaled, width, dMatrix, width, scratch.DHiddenOf(layer), input, accumulate);
     }
 
@@ -254,7 +276,7 @@ internal static unsafe partial class DeepScan
             ProductBackward(work, scratch, layer, state, gradient, x, xStride, k, scratch.DZ, network.Out(layer), rows, true);
             if (layer > 0)
             {
-                Multiply(scratch.DX, scratch.SlopesOf(layer), scratch.DZ, rows * network.Hidden);
+                MemoryVector.Multiply(scratch.DX, scratch.SlopesOf(layer), scratch.DZ, rows * network.Hidden);
             }
         }
 
@@ -414,12 +436,12 @@ internal static unsafe partial class DeepScan
         {
             int width = network.Out(layer), after = network.Out(layer + 1), next = network.Offset(layer + 1);
             float* dE = scratch.DX, dDelta = scratch.DDirectionOf(layer);
-            Multiply(dDelta, panels.SlopeOf(layer + 1), dE, rows * width);
+            MemoryVector.Multiply(dDelta, panels.SlopeOf(layer + 1), dE, rows * width);
             MatrixProduct.MultiplySmall(false, false, rows, after, width, dE, width, state.W + next, after, scratch.DDirectionOf(layer + 1), after, true);
             MatrixProduct.MultiplySmall(true, false, width, after, rows, dE, width, panels.DeltaOf(layer + 1), after, gradient.W + next, after, true);
 
             // dz of this layer through gelu', kept in the place of dDelta
-            Multiply(dDelta, scratch.Curvature + ((long)layer * panels.Rows * network.Hidden), dDelta, rows * width);
+            MemoryVector.Multiply(dDelta, scratch.Curvature + ((long)layer * panels.Rows * network.Hidden), dDelta, rows * width);
         }
 
         var dv = scratch.U; // [rows, d]
@@ -441,7 +463,7 @@ internal static unsafe partial class DeepScan
             MatrixProduct.MultiplySmall(true, false, input, width, rows, h, hStride, scratch.DZ, width, gradient.W + at, width, true);
             if (layer > 0)
             {
-                Multiply(dHidden, panels.SlopeOf(layer), scratch.DZ, rows * input);
+                MemoryVector.Multiply(dHidden, panels.SlopeOf(layer), scratch.DZ, rows * input);
                 MemoryVector.AddScaled(1, scratch.DDirectionOf(layer - 1), scratch.DZ, rows * input);
             }
         }
@@ -466,29 +488,4 @@ internal static unsafe partial class DeepScan
     }
 
     private static float* At(float* start, long index) => start == null ? null : start + index;
-
-    private static void CarveBackward(in Work work, ref Carver carver, out BackwardScratch scratch)
-    {
-        var network = work.Network;
-        var rows = work.ChunkLength;
-        long panel = (long)rows * network.Wide, hidden = (long)(network.Depth - 1) * rows * network.Hidden;
-        scratch = new BackwardScratch { Wide = network.Wide };
-        CarvePanels(network, rows, ref carver, out scratch.Panels);
-        scratch.Gates = DeepGates.In(carver.Take((long)DeepGates.Size(rows)), rows, work.LogDecay != null, work.HasMomentum);
-        scratch.Curvature = carver.Take(hidden);
-        scratch.Inputs = carver.Take(hidden);
-        scratch.Slopes = carver.Take(hidden);
-        scratch.Normalized = carver.Take((long)rows * network.Width);
-        scratch.DDirection = carver.Take(network.Depth * panel);
-        scratch.DHidden = carver.Take(network.Depth * panel);
-        scratch.DZ = carver.Take(panel);
-        scratch.DX = carver.Take(panel);
-        scratch.U = carver.Take(panel);
-        scratch.Scaled = carver.Take(panel);
-        scratch.P = carver.Take((long)rows * rows);
-        scratch.Overlap = carver.Take((long)network.Depth * rows * rows);
-        scratch.DP = carver.Take((long)rows * rows);
-        scratch.Inner = carver.Take((long)(work.KeptEvery - 1) * work.StateLength);
-        scratch.Vector = carver.Take(2L * network.Width);
-    }
 }

@@ -98,6 +98,23 @@ internal static unsafe partial class DeepScan
         public readonly float* DirectionOf(int layer) => Direction + ((long)layer * Rows * Network.Wide);
 
         public readonly float* ScaleOf(int layer) => Scale + ((long)layer * Rows);
+
+        public static Panels Carve(in DeepNetwork network, int rows, ref Carver carver)
+        {
+            long hidden = (long)network.HiddenCount * rows, wide = (long)network.Depth * rows * network.Wide;
+            return new()
+            {
+                Network = network,
+                Rows = rows,
+                Hidden = carver.Take(hidden),
+                Slope = carver.Take(hidden),
+                Delta = carver.Take(wide),
+                Direction = carver.Take(wide),
+                Scale = carver.Take((long)network.Depth * rows),
+                Normalized = carver.Take((long)rows * network.Width),
+                Inverse = carver.Take(rows),
+            };
+        }
     }
 
     /// <summary>Rows at equal distances.</summary>
@@ -110,27 +127,11 @@ internal static unsafe partial class DeepScan
         }
     }
 
-    /// <summary>Hands out parts of the scratch memory; without memory it only counts.</summary>
-    internal ref struct Carver(float* memory)
-    {
-        public nuint Used;
-
-        public float* Take(long count)
-        {
-            var start = memory + Used;
-            Used += ((nuint)count + 15) / 16 * 16;
-            return start;
-        }
-    }
-
     public static void Forward(void* state, int index, int worker)
     {
         ref var work = ref *(Work*)state;
         int item = work.FirstItem + (index / work.Heads), head = index % work.Heads;
-        Carver counter = new(null);
-        CarveForward(work, ref counter, out _);
-        Carver carver = new(KernelScratch.Get(counter.Used));
-        CarveForward(work, ref carver, out var scratch);
+        var scratch = KernelScratch.Get<Work, ForwardScratch>(work);
         int first = work.Items[2 * item], past = work.Items[(2 * item) + 1];
         var current = Initial(work, head);
         for (var i = first; i < past; i++)
@@ -166,7 +167,7 @@ internal static unsafe partial class DeepScan
         }
     }
 
-    internal struct ForwardScratch
+    private struct ForwardScratch : IScratch<Work, ForwardScratch>
     {
         public Panels Panels;
         public DeepGates Gates;
@@ -175,23 +176,27 @@ internal static unsafe partial class DeepScan
         public float* Y;             // [rows, wide]
         public float* Z;             // [rows, wide]
         public float* P;             // [rows, rows]
+
+        public static ForwardScratch Carve(in Work work, ref Carver carver)
+        {
+            var network = work.Network;
+            long rows = work.ChunkLength, panel = rows * network.Wide;
+            return new()
+            {
+                Panels = Panels.Carve(network, work.ChunkLength, ref carver),
+                Gates = DeepGates.Carve(work, ref carver),
+                State = carver.Take(work.StateLength),
+                X = carver.Take(panel),
+                Y = carver.Take(panel),
+                Z = carver.Take(panel),
+                P = carver.Take(rows * rows),
+            };
+        }
     }
 
     internal static State Initial(in Work work, int head) => new() { W = work.Weights + ((long)head * work.Network.WeightCount) };
 
     internal static State Split(in Work work, float* memory) => new() { W = memory, S = work.HasMomentum ? memory + work.Network.WeightCount : null };
-
-    internal static void CarvePanels(in DeepNetwork network, int rows, ref Carver carver, out Panels panels)
-    {
-        panels = new Panels { Network = network, Rows = rows };
-        panels.Hidden = carver.Take((long)(network.Depth - 1) * rows * network.Hidden);
-        panels.Slope = carver.Take((long)(network.Depth - 1) * rows * network.Hidden);
-        panels.Delta = carver.Take((long)network.Depth * rows * network.Wide);
-        panels.Direction = carver.Take((long)network.Depth * rows * network.Wide);
-        panels.Scale = carver.Take((long)network.Depth * rows);
-        panels.Normalized = carver.Take((long)rows * network.Width);
-        panels.Inverse = carver.Take(rows);
-    }
 
     internal static void LoadGates(in Work work, in DeepGates gates, int row, int rows, int head)
     {
@@ -237,10 +242,10 @@ internal static unsafe partial class DeepScan
             if (curvature != null)
             {
                 var bend = curvature + ((long)layer * panels.Rows * network.Hidden);
-                Multiply(panels.DeltaOf(layer), bend, bend, rows * width);
+                MemoryVector.Multiply(panels.DeltaOf(layer), bend, bend, rows * width);
             }
 
-            Multiply(panels.DeltaOf(layer), panels.SlopeOf(layer + 1), panels.DeltaOf(layer), rows * width);
+            MemoryVector.Multiply(panels.DeltaOf(layer), panels.SlopeOf(layer + 1), panels.DeltaOf(layer), rows * width);
         }
 
         for (var layer = 0; layer <= last; layer++)
@@ -296,7 +301,7 @@ internal static unsafe partial class DeepScan
         var leftStride = xStride;
         if (gates.HasDecay)
         {
-            ScaleRows(gates.A, x, xStride, scaled, input, rows, input);
+            MemoryVector.ScaleRows(gates.A, x, xStride, scaled, input, rows, input);
             left = scaled;
             leftStride = input;
         }
@@ -304,7 +309,7 @@ internal static unsafe partial class DeepScan
         MatrixProduct.MultiplySmall(false, false, rows, width, input, left, leftStride, state.W + offset, width, z, zStride, false);
         if (state.S != null)
         {
-            ScaleRows(gates.B, x, xStride, scaled, input, rows, input);
+            MemoryVector.ScaleRows(gates.B, x, xStride, scaled, input, rows, input);
             MatrixProduct.MultiplySmall(false, false, rows, width, input, scaled, input, state.S + offset, width, z, zStride, true);
         }
 
@@ -337,54 +342,18 @@ internal static unsafe partial class DeepScan
     internal static RowBlock KeyInput(in Panels panels, int layer, float* k, int stride) =>
         layer == 0 ? new(k, stride) : new(panels.HiddenOf(layer), panels.Network.Hidden);
 
-    internal static void ScaleRows(float* factors, float* x, int xStride, float* y, int yStride, int rows, int width)
-    {
-        for (var t = 0; t < rows; t++)
-        {
-            MemoryVector.Scale(factors[t], x + ((long)t * xStride), y + ((long)t * yStride), width);
-        }
-    }
-
-    internal static void Multiply(float* a, float* b, float* y, int count)
-    {
-        var i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
-        {
-            Lanes.Store(Lanes.Load(a + i, Lanes.Count) * Lanes.Load(b + i, Lanes.Count), y + i, Lanes.Count);
-        }
-
-        if (i < count)
-        {
-            Lanes.Store(Lanes.Load(a + i, count - i) * Lanes.Load(b + i, count - i), y + i, count - i);
-        }
-    }
-
-    private static void CarveForward(in Work work, ref Carver carver, out ForwardScratch scratch)
-    {
-        var network = work.Network;
-        var rows = work.ChunkLength;
-        scratch = default;
-        CarvePanels(network, rows, ref carver, out scratch.Panels);
-        scratch.Gates = DeepGates.In(carver.Take((long)DeepGates.Size(rows)), rows, work.LogDecay != null, work.HasMomentum);
-        scratch.State = carver.Take(work.StateLength);
-        scratch.X = carver.Take((long)rows * network.Wide);
-        scratch.Y = carver.Take((long)rows * network.Wide);
-        scratch.Z = carver.Take((long)rows * network.Wide);
-        scratch.P = carver.Take((long)rows * rows);
-    }
-
     /// <summary>matrix += X^T (weights o Y), with the weights on the narrower side.</summary>
     private static void WeightedOuter(
         float* weights, float* x, int xStride, int input, float* y, int width, float* matrix, int rows, float* scaled)
     {
         if (input <= width)
         {
-            ScaleRows(weights, x, xStride, scaled, input, rows, input);
+            MemoryVector.ScaleRows(weights, x, xStride, scaled, input, rows, input);
             MatrixProduct.MultiplySmall(true, false, input, width, rows, scaled, input, y, width, matrix, width, true);
         }
         else
         {
-            ScaleRows(weights, y, width, scaled, width, rows, width);
+            MemoryVector.ScaleRows(weights, y, width, scaled, width, rows, width);
             MatrixProduct.MultiplySmall(true, false, input, width, rows, x, xStride, scaled, width, matrix, width, true);
         }
     }

@@ -15,7 +15,7 @@ internal static unsafe class DeepSoup
         public float* DReads;          // gradients of the mixed ends, then of their online parts, as Preactivations
     }
 
-    private struct Scratch
+    private struct Scratch : IScratch<Work, Scratch>
     {
         public DeepGates Gates;
         public float* Inputs;          // of the layers 1.., [layers][rows, hidden]
@@ -33,6 +33,28 @@ internal static unsafe class DeepSoup
         public readonly float* InputsOf(int layer) => Inputs + ((long)(layer - 1) * Rows * Hidden);
 
         public readonly float* SlopesOf(int layer) => Slopes + ((long)(layer - 1) * Rows * Hidden);
+
+        public static Scratch Carve(in Work work, ref Carver carver)
+        {
+            var network = work.Read.Network;
+            var rows = work.OnlineWeights != null ? 1 : work.Scan.ChunkLength;
+            long panel = (long)rows * network.Wide, hidden = (long)rows * network.HiddenCount;
+            return new()
+            {
+                Rows = rows,
+                Hidden = network.Hidden,
+                Gates = DeepGates.Carve(work.Scan, ref carver),
+                Inputs = carver.Take(hidden),
+                Slopes = carver.Take(hidden),
+                Normalized = carver.Take((long)rows * network.Width),
+                Z = carver.Take(panel),
+                DX = carver.Take(panel),
+                U = carver.Take(panel),
+                Scaled = carver.Take(panel),
+                P = carver.Take((long)rows * rows),
+                Vector = carver.Take(network.Width),
+            };
+        }
     }
 
     /// <summary>The rows of one chunk: where they lie in the batch and in their group.</summary>
@@ -70,7 +92,7 @@ internal static unsafe class DeepSoup
     {
         ref var work = ref *(Work*)state;
         int head = index % work.Read.Heads, d = work.Read.Width, stride = work.Read.Stride;
-        var scratch = GetScratch(work);
+        var scratch = KernelScratch.Get<Work, Scratch>(work);
         var part = new Part(work, index / work.Read.Heads, head);
         LoadGates(work, scratch, part, head);
         var network = work.Read.Network;
@@ -130,7 +152,7 @@ internal static unsafe class DeepSoup
     {
         ref var work = ref *(Work*)state;
         int head = index % work.Read.Heads, d = work.Read.Width, stride = work.Read.Stride;
-        var scratch = GetScratch(work);
+        var scratch = KernelScratch.Get<Work, Scratch>(work);
         var part = new Part(work, index / work.Read.Heads, head);
         LoadGates(work, scratch, part, head);
         var network = work.Read.Network;
@@ -191,7 +213,7 @@ internal static unsafe class DeepSoup
 
             if (layer > 0)
             {
-                DeepScan.Multiply(dx, scratch.SlopesOf(layer), dz, rows * input);
+                MemoryVector.Multiply(dx, scratch.SlopesOf(layer), dz, rows * input);
             }
         }
 
@@ -271,12 +293,12 @@ internal static unsafe class DeepSoup
         MatrixProduct.MultiplySmall(false, true, rows, input, width, dz, width, part.State.W + at, width, dx, input, false);
         if (scratch.Gates.HasDecay)
         {
-            DeepScan.ScaleRows(scratch.Gates.A, dx, input, dx, input, rows, input);
+            MemoryVector.ScaleRows(scratch.Gates.A, dx, input, dx, input, rows, input);
         }
 
         if (part.State.S != null)
         {
-            DeepScan.ScaleRows(scratch.Gates.B, dz, width, scratch.Scaled, width, rows, width);
+            MemoryVector.ScaleRows(scratch.Gates.B, dz, width, scratch.Scaled, width, rows, width);
             MatrixProduct.MultiplySmall(false, true, rows, input, width, scratch.Scaled, width, part.State.S + at, width, dx, input, true);
         }
 
@@ -311,32 +333,5 @@ internal static unsafe class DeepSoup
         {
             DeepScan.LoadGates(work.Scan, scratch.Gates, part.Row, part.Rows, head);
         }
-    }
-
-    private static Scratch GetScratch(in Work work)
-    {
-        DeepScan.Carver counter = new(null);
-        Carve(work, ref counter, out _);
-        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
-        Carve(work, ref carver, out var scratch);
-        return scratch;
-    }
-
-    private static void Carve(in Work work, ref DeepScan.Carver carver, out Scratch scratch)
-    {
-        var network = work.Read.Network;
-        var rows = work.OnlineWeights != null ? 1 : work.Scan.ChunkLength;
-        long panel = (long)rows * network.Wide, hidden = (long)(network.Depth - 1) * rows * network.Hidden;
-        scratch = new Scratch { Rows = rows, Hidden = network.Hidden };
-        scratch.Gates = DeepGates.In(carver.Take((long)DeepGates.Size(rows)), rows, work.Scan.LogDecay != null, work.Scan.HasMomentum);
-        scratch.Inputs = carver.Take(hidden);
-        scratch.Slopes = carver.Take(hidden);
-        scratch.Normalized = carver.Take((long)rows * network.Width);
-        scratch.Z = carver.Take(panel);
-        scratch.DX = carver.Take(panel);
-        scratch.U = carver.Take(panel);
-        scratch.Scaled = carver.Take(panel);
-        scratch.P = carver.Take((long)rows * rows);
-        scratch.Vector = carver.Take(network.Width);
     }
 }

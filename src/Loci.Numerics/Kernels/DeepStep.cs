@@ -17,11 +17,18 @@ internal static unsafe class DeepStep
         public float* Output;
     }
 
-    private struct Scratch
+    private struct Scratch : IScratch<DeepNetwork, Scratch>
     {
         public DeepScan.Panels Panels;
-        public float* X;
-        public float* Z;
+        public float* X;             // [wide]
+        public float* Z;             // [wide]
+
+        public static Scratch Carve(in DeepNetwork network, ref Carver carver) => new()
+        {
+            Panels = DeepScan.Panels.Carve(network, 1, ref carver),
+            X = carver.Take(network.Wide),
+            Z = carver.Take(network.Wide),
+        };
     }
 
     public static void Forward(void* state, int head, int worker)
@@ -29,10 +36,7 @@ internal static unsafe class DeepStep
         ref var work = ref *(Work*)state;
         ref var scan = ref work.Scan;
         var network = scan.Network;
-        DeepScan.Carver counter = new(null);
-        Carve(network, ref counter, out _);
-        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
-        Carve(network, ref carver, out var scratch);
+        var scratch = KernelScratch.Get<DeepNetwork, Scratch>(network);
         var length = network.WeightCount;
         float* weights = work.Weights + ((long)head * length), start = work.Start + ((long)head * length);
         var steps = work.Steps == null ? null : work.Steps + ((long)head * length);
@@ -101,13 +105,5 @@ internal static unsafe class DeepStep
 
             Lanes.Store(Vector.MultiplyAddEstimate(decays, Lanes.Load(w + i, left), change), w + i, left);
         }
-    }
-
-    private static void Carve(in DeepNetwork network, ref DeepScan.Carver carver, out Scratch scratch)
-    {
-        scratch = default;
-        DeepScan.CarvePanels(network, 1, ref carver, out scratch.Panels);
-        scratch.X = carver.Take(network.Wide);
-        scratch.Z = carver.Take(network.Wide);
     }
 }

@@ -66,7 +66,7 @@ internal static unsafe class DeltaScan
                 if (!isZero)
                 {
                     MatrixProduct.MultiplySmall(false, false, rows, d, d, q, stride, n, d, o, stride, false);
-                    ScaleRows(gates.Reach, 1, o, stride, o, stride, rows, d);
+                    MemoryVector.ScaleRows(gates.Reach, o, stride, o, stride, rows, d);
                 }
 
                 MatrixProduct.MultiplySmall(false, false, rows, d, rows, l, c, u, d, o, stride, !isZero);
@@ -78,7 +78,7 @@ internal static unsafe class DeltaScan
             }
 
             // N = exp(G_c) N + K^T (w o U)
-            ScaleRows(gates.Weight, 1, u, d, u, d, rows, d);
+            MemoryVector.ScaleRows(gates.Weight, u, d, u, d, rows, d);
             if (!isZero)
             {
                 MemoryVector.Scale(gates.Reach[rows - 1], n, n, square);
@@ -123,15 +123,7 @@ internal static unsafe class DeltaScan
             if (slot >= 0 && work.DStates != null)
             {
                 var dState = work.DStates + ((((long)slot * heads) + head) * square);
-                if (gradientIsZero)
-                {
-                    MemoryVector.Copy(dState, g, square);
-                }
-                else
-                {
-                    MemoryVector.AddScaled(1, dState, g, square);
-                }
-
+                Lanes.AddScaled(dState, 1, g, square, !gradientIsZero);
                 gradientIsZero = false;
             }
 
@@ -158,7 +150,7 @@ internal static unsafe class DeltaScan
                     dG[rows - 1] += x;
                 }
 
-                ScaleRows(gates.Weight, 1, dr, d, dr, d, rows, d);
+                MemoryVector.ScaleRows(gates.Weight, dr, d, dr, d, rows, d);
             }
 
             if (isRead)
@@ -212,7 +204,7 @@ internal static unsafe class DeltaScan
             if (!gradientIsZero)
             {
                 // dK += (w o U) G^T
-                ScaleRows(gates.Weight, 1, u, d, y, d, rows, d);
+                MemoryVector.ScaleRows(gates.Weight, u, d, y, d, rows, d);
                 MatrixProduct.MultiplySmall(false, true, rows, d, d, y, d, g, d, dk, stride, true);
             }
 
@@ -226,7 +218,7 @@ internal static unsafe class DeltaScan
                 }
 
                 // With E = -exp(G) o dX, the gradient of K N: dK += E N^T, dN = exp(G_c) G + K^T E
-                ScaleRows(gates.Reach, -1, dx, d, dx, d, rows, d);
+                MemoryVector.ScaleRows(gates.Reach, dx, d, dx, d, rows, d, -1);
                 MatrixProduct.MultiplySmall(false, true, rows, d, d, dx, d, n, d, dk, stride, true);
                 MatrixProduct.MultiplySmall(true, false, d, d, rows, k, stride, dx, d, g, d, !gradientIsZero);
                 gradientIsZero = false;
@@ -238,7 +230,7 @@ internal static unsafe class DeltaScan
                 if (isRead)
                 {
                     // With F = exp(G) o dO, the gradient of Q N: dQ += F N^T, dN += Q^T F
-                    ScaleRows(gates.Reach, 1, dO, stride, dr, d, rows, d);
+                    MemoryVector.ScaleRows(gates.Reach, dO, stride, dr, d, rows, d);
                     MatrixProduct.MultiplySmall(false, true, rows, d, d, dr, d, n, d, part, d, false);
                     MatrixProduct.MultiplySmall(true, false, d, d, rows, q, stride, dr, d, g, d, true);
                     for (var t = 0; t < rows; t++)
@@ -255,8 +247,8 @@ internal static unsafe class DeltaScan
             {
                 suffix += dG[t];
                 var gate = ((long)(row + t) * heads) + head;
-                Store(work.DLogDecay, gate, suffix, work.AddLogDecay);
-                Store(work.DWriteGate, gate, dBeta[t], work.AddWriteGate);
+                MemoryVector.Store(work.DLogDecay, gate, suffix, work.AddLogDecay);
+                MemoryVector.Store(work.DWriteGate, gate, dBeta[t], work.AddWriteGate);
             }
         }
     }
@@ -457,23 +449,5 @@ internal static unsafe class DeltaScan
         }
 
         dG[t] += total + Vector.Sum(sums);
-    }
-
-    /// <summary>Row t of the destination = sign scales_t row t of the source.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void ScaleRows(float* scales, float sign, float* source, int sourceStride, float* destination, int destinationStride, int rows, int d)
-    {
-        for (var t = 0; t < rows; t++)
-        {
-            MemoryVector.Scale(sign * scales[t], source + ((long)t * sourceStride), destination + ((long)t * destinationStride), d);
-        }
-    }
-
-    private static void Store(float* destination, long index, float value, bool accumulate)
-    {
-        if (destination != null)
-        {
-            destination[index] = accumulate ? destination[index] + value : value;
-        }
     }
 }

@@ -33,7 +33,10 @@ internal static unsafe class LogLinear
         public readonly int LevelOf(int t, int j) => t == j ? 0 : LevelOf(t ^ j);
     }
 
-    private struct Scratch
+    /// <summary>Sizes of a piece of work.</summary>
+    private readonly record struct Extent(int Rows, int SequenceRows, int Width);
+
+    private struct Scratch : IScratch<Extent, Scratch>
     {
         public float* L;               // log a_2 + ... + log a_t, [rows]
         public float* Write;           // l, [rows]
@@ -43,7 +46,24 @@ internal static unsafe class LogLinear
         public float* Weighted;        // [rows, d]
         public float* DL;              // [rows]
         public float* DWrite;          // [rows]
-        public float* Before;          // what the rows before a block add to their log a's gradient, [rows of the sequence]
+        public float* Before;          // what the rows before a block add to their log a's gradient, [rows of the sequence + 1]
+
+        public static Scratch Carve(in Extent extent, ref Carver carver)
+        {
+            long rows = extent.Rows, panel = rows * extent.Width;
+            return new()
+            {
+                L = carver.Take(rows),
+                Write = carver.Take(rows),
+                P = carver.Take(rows * rows),
+                DP = carver.Take(rows * rows),
+                Z = carver.Take(panel),
+                Weighted = carver.Take(panel),
+                DL = carver.Take(rows),
+                DWrite = carver.Take(rows),
+                Before = carver.Take(extent.SequenceRows + 1L),
+            };
+        }
     }
 
     public static void Forward(void* state, int index, int worker)
@@ -53,7 +73,7 @@ internal static unsafe class LogLinear
         int head = index % read.Heads, d = read.Width, stride = read.Stride;
         var group = new MemoryRead.Group(read, index / read.Heads);
         int rows = group.Rows, first = work.FirstRow;
-        var scratch = GetScratch(work, rows, 0);
+        var scratch = KernelScratch.Get<Extent, Scratch>(new(rows, 0, d));
         LoadGates(work, scratch, group, head);
         var offset = ((long)group.Row * stride) + (head * d);
         float* q = read.Q + offset, k = read.K + offset, v = work.V + offset, y = read.Output + offset;
@@ -98,7 +118,7 @@ internal static unsafe class LogLinear
         var last = new MemoryRead.Group(read, pastGroup - 1);
         var end = last.Row + last.Rows;
         var longest = new MemoryRead.Group(read, firstGroup).Rows;
-        var scratch = GetScratch(work, longest, end - start);
+        var scratch = KernelScratch.Get<Extent, Scratch>(new(longest, end - start, read.Width));
         MemoryVector.Zero(scratch.Before, end - start + 1);
         for (var i = firstGroup; i < pastGroup; i++)
         {
@@ -204,8 +224,8 @@ internal static unsafe class LogLinear
         {
             suffix += t > 0 ? scratch.DL[t] : 0;
             var gate = ((long)(group.Row + t) * read.Heads) + head;
-            Store(work.DLogDecay, gate, t > 0 ? suffix : 0, work.AddLogDecay);
-            Store(work.DWriteGate, gate, scratch.DWrite[t], work.AddWriteGate);
+            MemoryVector.Store(work.DLogDecay, gate, t > 0 ? suffix : 0, work.AddLogDecay);
+            MemoryVector.Store(work.DWriteGate, gate, scratch.DWrite[t], work.AddWriteGate);
         }
     }
 
@@ -254,36 +274,4 @@ internal static unsafe class LogLinear
     }
 
     private static float* LambdaOf(in Work work, float* lambda, int row, int head) => lambda + ((((long)row * work.Read.Heads) + head) * work.Levels);
-
-    private static void Store(float* destination, long index, float value, bool accumulate)
-    {
-        if (destination != null)
-        {
-            destination[index] = accumulate ? destination[index] + value : value;
-        }
-    }
-
-    private static Scratch GetScratch(in Work work, int rows, int sequenceRows)
-    {
-        DeepScan.Carver counter = new(null);
-        Carve(work, rows, sequenceRows, ref counter, out _);
-        DeepScan.Carver carver = new(KernelScratch.Get(counter.Used));
-        Carve(work, rows, sequenceRows, ref carver, out var scratch);
-        return scratch;
-    }
-
-    private static void Carve(in Work work, int rows, int sequenceRows, ref DeepScan.Carver carver, out Scratch scratch)
-    {
-        long d = work.Read.Width;
-        scratch = default;
-        scratch.L = carver.Take(rows);
-        scratch.Write = carver.Take(rows);
-        scratch.P = carver.Take((long)rows * rows);
-        scratch.DP = carver.Take((long)rows * rows);
-        scratch.Z = carver.Take(rows * d);
-        scratch.Weighted = carver.Take(rows * d);
-        scratch.DL = carver.Take(rows);
-        scratch.DWrite = carver.Take(rows);
-        scratch.Before = carver.Take(sequenceRows + 1L);
-    }
 }

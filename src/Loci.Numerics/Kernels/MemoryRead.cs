@@ -38,7 +38,7 @@ internal static unsafe class MemoryRead
         public float* Sums;
         public float* InitialKeys;
         public int InitialCount;
-        public DeepNetwork Network;  // of deep memories
+        public DeepNetwork Network;  // of deep memories; depth 0 of matrix ones
         public float* Gain;          // [H*d]
         public bool IsGated;
 
@@ -56,6 +56,8 @@ internal static unsafe class MemoryRead
         public bool AddQ;
         public bool AddU;
         public bool AddK;
+
+        public readonly bool IsDeep => Network.Depth > 0;
     }
 
     /// <summary>One group as the tables have it.</summary>

@@ -135,7 +135,7 @@ internal static unsafe class MemoryScan
             }
             else
             {
-                WeightValues(gates, v, stride, w, rows, d);
+                MemoryVector.ScaleRows(gates.Weight, v, stride, w, d, rows, d);
                 if (!isZero)
                 {
                     MemoryVector.Scale(gates.Reach[rows - 1], n, n, d * d);
@@ -198,15 +198,7 @@ internal static unsafe class MemoryScan
             if (slot >= 0 && work.DStates != null)
             {
                 var dState = work.DStates + ((((long)slot * heads) + head) * square);
-                if (gradientIsZero)
-                {
-                    MemoryVector.Copy(dState, g, square);
-                }
-                else
-                {
-                    MemoryVector.AddScaled(1, dState, g, square);
-                }
-
+                Lanes.AddScaled(dState, 1, g, square, !gradientIsZero);
                 gradientIsZero = false;
             }
 
@@ -249,7 +241,7 @@ internal static unsafe class MemoryScan
             {
                 if (gated)
                 {
-                    WeightValues(gates, v, stride, w, rows, d);
+                    MemoryVector.ScaleRows(gates.Weight, v, stride, w, d, rows, d);
 
                     // dK += (w o V) G^T; dW = K G, dV += w o dW, dw = dW . V
                     MatrixProduct.MultiplySmall(false, true, rows, d, d, w, d, g, d, dk, stride, true);
@@ -340,19 +332,11 @@ internal static unsafe class MemoryScan
                 {
                     suffix += t > 0 ? dL[t] : 0;
                     var gate = ((long)(row + t) * heads) + head;
-                    Store(work.DLogDecay, gate, t > 0 ? suffix : firstDecayGradient, work.AddLogDecay);
-                    Store(work.DPreviousGate, gate, t > 0 || !startsFromZero ? dB[t] : 0, work.AddPreviousGate);
-                    Store(work.DWriteGate, gate, dWrite[t], work.AddWriteGate);
+                    MemoryVector.Store(work.DLogDecay, gate, t > 0 ? suffix : firstDecayGradient, work.AddLogDecay);
+                    MemoryVector.Store(work.DPreviousGate, gate, t > 0 || !startsFromZero ? dB[t] : 0, work.AddPreviousGate);
+                    MemoryVector.Store(work.DWriteGate, gate, dWrite[t], work.AddWriteGate);
                 }
             }
-        }
-    }
-
-    private static void Store(float* destination, long index, float value, bool accumulate)
-    {
-        if (destination != null)
-        {
-            destination[index] = accumulate ? destination[index] + value : value;
         }
     }
 
@@ -499,16 +483,6 @@ internal static unsafe class MemoryScan
             dL[j] -= viaWrite;
             dL[j + 1] -= viaPrevious;
             dL[last] += viaWrite + viaPrevious;
-        }
-    }
-
-    /// <summary>w o V into scratch.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void WeightValues(in Gates gates, float* v, int stride, float* w, int rows, int d)
-    {
-        for (var t = 0; t < rows; t++)
-        {
-            MemoryVector.Scale(gates.Weight[t], v + ((long)t * stride), w + (t * d), d);
         }
     }
 }

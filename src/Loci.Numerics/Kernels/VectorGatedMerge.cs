@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Loci.Numerics.Kernels;
 
 /// <summary>
@@ -86,9 +84,6 @@ internal static unsafe class VectorGatedMerge
             MemoryVector.AddScaled(1, scan.LogDecay + ((long)row * scan.Stride) + (head * d), decay, d);
         }
 
-        for (var x = 0; x < d; x += Lanes.Count)
-        {
-            Lanes.Store(VectorMath.Exp(Lanes.Load(decay + x, d - x)), decay + x, d - x);
-        }
+        MemoryVector.Exp(decay, decay, d);
     }
 }

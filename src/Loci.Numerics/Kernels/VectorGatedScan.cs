@@ -57,8 +57,11 @@ internal static unsafe class VectorGatedScan
                 }
 
                 MatrixProduct.MultiplySmall(false, false, count, d, count, block.P, Block, v, stride, o, stride, !isZero);
-                Carry(block, v, stride, n, isZero, count, d);
-                isZero = false;
+                if (i < past - 1 || slot >= 0 || start + count < rows)
+                {
+                    Carry(block, v, stride, n, isZero, count, d);
+                    isZero = false;
+                }
             }
 
             if (slot >= 0)
@@ -134,7 +137,7 @@ internal static unsafe class VectorGatedScan
                 {
                     MatrixProduct.MultiplySmall(false, false, count, d, d, block.Keys, d, g, d, work.DV + offset, stride, true);
                     MatrixProduct.MultiplySmall(false, true, count, d, d, v, stride, g, d, dKeys, d, false);
-                    Multiply(dKeys, tail, count * d);
+                    MemoryVector.Multiply(dKeys, tail, dKeys, count * d);
                 }
                 else
                 {
@@ -146,7 +149,7 @@ internal static unsafe class VectorGatedScan
                 if (n != null)
                 {
                     MatrixProduct.MultiplySmall(false, true, count, d, d, dO, stride, n, d, dQueries, d, false);
-                    Multiply(dQueries, block.Reach, count * d);
+                    MemoryVector.Multiply(dQueries, block.Reach, dQueries, count * d);
                     if (!gradientIsZero)
                     {
                         var reach = block.Reach + ((count - 1) * d);
@@ -212,7 +215,7 @@ internal static unsafe class VectorGatedScan
             {
                 for (var j = 0; j < t; j++)
                 {
-                    Multiply(block.Keys + (j * d), alpha, d);
+                    MemoryVector.Multiply(block.Keys + (j * d), alpha, block.Keys + (j * d), d);
                 }
             }
             else
@@ -267,7 +270,7 @@ internal static unsafe class VectorGatedScan
             {
                 var alpha = block.Alpha + ((j + 1) * d);
                 MemoryVector.Copy(tail + ((j + 1) * d), tail + (j * d), d);
-                Multiply(tail + (j * d), alpha, d);
+                MemoryVector.Multiply(tail + (j * d), alpha, tail + (j * d), d);
                 for (var t = j + 1; t < count; t++)
                 {
                     MultiplyAndAdd(turned + (t * d), alpha, dP[(t * Block) + j], pairs + (j * d), d);
@@ -374,22 +377,6 @@ internal static unsafe class VectorGatedScan
         var sum = Lanes.Load(suffix, left) + (q * (Lanes.Load(dQueries + i, left) + Lanes.Load(pairsQ + i, left))) - (k * Lanes.Load(pairsK + i, left));
         Lanes.Store(sum, suffix, left);
         Lanes.Store(sum + Lanes.Load(dKeys + i, left), work.DLogDecay + index, left, work.AddLogDecay);
-    }
-
-    /// <summary>x = x o y.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Multiply(float* x, float* y, int count)
-    {
-        var i = 0;
-        for (; i <= count - Lanes.Count; i += Lanes.Count)
-        {
-            Vector.Store(Vector.Load(x + i) * Vector.Load(y + i), x + i);
-        }
-
-        if (i < count)
-        {
-            Lanes.Store(Lanes.Load(x + i, count - i) * Lanes.Load(y + i, count - i), x + i, count - i);
-        }
     }
 
     /// <summary>x = x o y, then x . z.</summary>

@@ -18,10 +18,7 @@ internal static unsafe class VectorGatedStep
             var offset = ((long)t * stride) + (head * d);
             var logDecay = work.LogDecay + offset;
             Lanes.AddScaled(logDecay, 1, tail, d, t > 0 || !work.IsFirstOfSegment);
-            for (var x = 0; x < d; x += Lanes.Count)
-            {
-                Lanes.Store(VectorMath.Exp(Lanes.Load(logDecay + x, d - x)), alpha + x, d - x);
-            }
+            MemoryVector.Exp(logDecay, alpha, d);
 
             var column = 0;
             for (; column <= d - Lanes.Count; column += Lanes.Count)

@@ -123,10 +123,7 @@ internal readonly record struct DeepInputs(
 
         foreach (var gate in (ReadOnlySpan<Tensor?>)[Gates.LearningRate, Gates.LogDecay, Gates.Momentum])
         {
-            if (gate is not null && gate.Shape != new Shape(rows, heads))
-            {
-                throw new ArgumentException($"A memory's gate has the shape [{rows}, {heads}], one value per row and head, not {gate.Shape}.", nameof(Gates));
-            }
+            ScanOperation.CheckGate(gate, new Shape(rows, heads), nameof(Gates));
         }
     }
 

@@ -43,14 +43,8 @@ public static class LogLinearRead
             throw new ArgumentException($"The levels' weights have the shape [{rows}, {heads} x levels] with at least 2 levels, not {lambda.Shape}.", nameof(lambda));
         }
 
-        foreach (var gate in (ReadOnlySpan<Tensor?>)[logDecay, writeGate])
-        {
-            if (gate is not null && gate.Shape != new Shape(rows, heads))
-            {
-                throw new ArgumentException($"A memory's gate has the shape [{rows}, {heads}], one value per row and head, not {gate.Shape}.", nameof(logDecay));
-            }
-        }
-
+        ScanOperation.CheckGate(logDecay, new Shape(rows, heads), nameof(logDecay));
+        ScanOperation.CheckGate(writeGate, new Shape(rows, heads), nameof(writeGate));
         var record = tape.IsRecording && (q.RequiresGradient || k.RequiresGradient || v.RequiresGradient || lambda.RequiresGradient || states.RequiresGradient
             || logDecay is { RequiresGradient: true } || writeGate is { RequiresGradient: true });
         var y = tape.NewOutput(q.Shape, record);

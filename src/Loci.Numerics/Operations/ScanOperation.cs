@@ -70,7 +70,8 @@ internal static class ScanOperation
         return new ScanResult(output, states);
     }
 
-    private static void CheckGate(Tensor? gate, Shape shape, string name)
+    /// <summary>Refuses a gate of another shape.</summary>
+    public static void CheckGate(Tensor? gate, Shape shape, string name)
     {
         if (gate is not null && gate.Shape != shape)
         {

@@ -43,6 +43,9 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
     /// <summary>Whether there is but one segment.</summary>
     public bool IsNone => Length == int.MaxValue;
 
+    /// <summary>Whether there are segments that others make up, whose state is merged or written anew: logarithmic ones with independent starts.</summary>
+    internal bool MakesUpSegments => Kind == SegmentKind.Logarithmic && Start == SegmentStart.Independent;
+
     /// <summary>Fills a plan for a batch.</summary>
     /// <param name="plan">Filled anew.</param>
     /// <param name="layout">The sequences of the batch.</param>
@@ -63,7 +66,7 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
         }
 
         plan.Begin();
-        rewrites &= Kind == SegmentKind.Logarithmic && Start == SegmentStart.Independent;
+        rewrites &= MakesUpSegments;
         for (var sequence = 0; sequence < layout.Count; sequence++)
         {
             int first = layout.Starts[sequence], rows = layout.Starts[sequence + 1] - first;

@@ -33,7 +33,6 @@ internal sealed class MemoryState : MixerState
     private readonly List<int> _lengths = [];         // tokens per slot
     private readonly MemoryPlan _plan;
     private readonly SequenceLayout _layout = new(1, 1);
-    private int _onlineLength;
     private int _plannedRows;
     private int _plannedSlots = -1;
 
@@ -96,16 +95,17 @@ internal sealed class MemoryState : MixerState
         var y = segmentation.IsNone ? online : tape.NewTensor(q.Shape);
         for (var row = 0; row < q.Rows;)
         {
-            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _onlineLength);
+            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, segmentation.IsNone ? q.Rows : segmentation.Length - _memory.OnlineLength);
+            var position = _memory.OnlineLength;
             _memory.Write(tape, row, rows, _isSoup ? null : online);
             if (_levels is not null)
             {
-                PlanRead(_onlineLength + rows, _states.Count);
-                _levels.Read(tape, _plan, _states.Data, q, k, v, lambda!, ((RecurrentMatrixMemory)_memory).Gates, y, row, rows, _onlineLength);
+                PlanRead(position + rows, _states.Count);
+                _levels.Read(tape, _plan, _states.Data, q, k, v, lambda!, ((RecurrentMatrixMemory)_memory).Gates, y, row, rows, position);
             }
             else if (!segmentation.IsNone)
             {
-                Read(tape, q, k, u, online, y, row, rows);
+                Read(tape, q, k, u, online, y, row, rows, position);
                 if (_isRouted)
                 {
                     for (var t = row; t < row + rows; t++)
@@ -116,8 +116,7 @@ internal sealed class MemoryState : MixerState
             }
 
             row += rows;
-            _onlineLength += rows;
-            if (!segmentation.IsNone && _onlineLength == segmentation.Length)
+            if (!segmentation.IsNone && _memory.OnlineLength == segmentation.Length)
             {
                 EndSegment(segmentation);
             }
@@ -143,7 +142,7 @@ internal sealed class MemoryState : MixerState
         _plan.Dispose();
     }
 
-    private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows)
+    private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows, int position)
     {
         // Residual reads the running sum of the states as if it were the only one.
         var slots = _sumsStates ? Math.Min(1, _states.Count) : _states.Count;
@@ -177,7 +176,7 @@ internal sealed class MemoryState : MixerState
             arguments.Scores = tape.Allocate(gates);
             arguments.Gates = tape.Allocate(gates);
             arguments.InitialKeys = _keySum;
-            arguments.InitialCount = _onlineLength;
+            arguments.InitialCount = position;
         }
         else if (_sumsStates)
         {
@@ -221,7 +220,7 @@ internal sealed class MemoryState : MixerState
             _pooledKeys.Extend(1);
         }
 
-        _lengths.Add(_onlineLength);
+        _lengths.Add(_memory.OnlineLength);
         if (_mergesStates)
         {
             while (_lengths.Count > 1 && _lengths[^1] == _lengths[^2])
@@ -245,7 +244,6 @@ internal sealed class MemoryState : MixerState
         _levels?.EndBlock((RecurrentMatrixMemory)_memory, _states.Count);
         _memory.EndSegment();
         _device.Clear(_keySum);
-        _onlineLength = 0;
     }
 
     /// <summary>Makes the last two segments one, as addition carries in binary.</summary>

@@ -26,15 +26,11 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
     private sealed class Recurrent(DeltaMemory memory, Device device, Segmentation segmentation, int heads, int width)
         : RecurrentMemory(device, segmentation, (long)heads * width * width, (long)heads * width * width, true)
     {
-        private Tensor? _q;
-        private Tensor? _k;
-        private Tensor? _v;
         private Tensor? _beta;
         private Tensor? _logDecay;
 
-        public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+        protected override void ComputeGates(Tape tape, Tensor x)
         {
-            (_q, _k, _v) = (q, k, v);
             _beta = memory.Beta(tape, x);
             _logDecay = memory.LogDecay(tape, x);
         }
@@ -46,9 +42,9 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
                 Rows = rows,
                 Heads = heads,
                 Width = width,
-                Queries = Rows(tape, _q, row, rows),
-                Keys = Rows(tape, _k, row, rows),
-                Values = Rows(tape, _v, row, rows),
+                Queries = Queries(tape, row, rows),
+                Keys = Keys(tape, row, rows),
+                Values = Values(tape, row, rows),
                 LogDecay = Rows(tape, _logDecay, row, rows),
                 WriteGate = Rows(tape, _beta, row, rows),
                 State = state,

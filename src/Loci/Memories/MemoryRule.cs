@@ -16,6 +16,9 @@ public abstract class MemoryRule
     /// <summary>What segments start from unless the configuration says otherwise.</summary>
     public abstract SegmentStart DefaultStart { get; }
 
+    /// <summary>Whether every token's write stays a term of its own that a scalar weight can scale, as log-linear attention needs.</summary>
+    public virtual bool SupportsLogLinear => false;
+
     /// <summary>Makes the memory of one layer.</summary>
     /// <param name="device">Where it lives.</param>
     /// <param name="prefix">Start of the parameters' names.</param>

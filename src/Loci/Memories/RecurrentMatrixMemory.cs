@@ -10,16 +10,12 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
     private readonly int _heads;
     private readonly int _width;
     private readonly int _dimension;
-    private readonly bool _mergesStates;
     private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
     private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
     private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
     private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
     private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
     private readonly float[] _hostTail;
-    private Tensor? _q;
-    private Tensor? _k;
-    private Tensor? _v;
     private GateValues _values;
 
     public RecurrentMatrixMemory(Device device, MemoryGates gates, Segmentation segmentation, int heads, int width)
@@ -29,7 +25,6 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         _heads = heads;
         _width = width;
         _dimension = heads * width;
-        _mergesStates = segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent };
         _previous = Zeros(2L * _dimension);
         _boundary = Zeros(2L * _dimension);
         _tail = Zeros(2L * heads);
@@ -59,15 +54,11 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         }
     }
 
-    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
-    {
-        (_q, _k, _v) = (q, k, v);
-        _values = _gates.Compute(tape, x);
-    }
+    protected override void ComputeGates(Tape tape, Tensor x) => _values = _gates.Compute(tape, x);
 
     public override void SegmentCached()
     {
-        if (_mergesStates)
+        if (Segmentation.MakesUpSegments)
         {
             _tails.Extend(1);
             var tail = _tails[_tails.Count - 1];
@@ -122,9 +113,9 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
             Rows = rows,
             Heads = _heads,
             Width = _width,
-            Queries = Rows(tape, _q, row, rows),
-            Keys = Rows(tape, _k, row, rows),
-            Values = Rows(tape, _v, row, rows),
+            Queries = Queries(tape, row, rows),
+            Keys = Keys(tape, row, rows),
+            Values = Values(tape, row, rows),
             LogDecay = Rows(tape, _values.LogDecay, row, rows),
             PreviousGate = Rows(tape, _values.PreviousGate, row, rows),
             WriteGate = Rows(tape, _values.WriteGate, row, rows),
@@ -135,8 +126,8 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
             Tail = _tail,
             Output = online,
         });
-        Device.Copy(Rows(tape, _k, row + rows - 1, 1), _previous.Slice(0, _dimension));
-        Device.Copy(Rows(tape, _v, row + rows - 1, 1), _previous.Slice(_dimension));
+        Device.Copy(Keys(tape, row + rows - 1, 1), _previous.Slice(0, _dimension));
+        Device.Copy(Values(tape, row + rows - 1, 1), _previous.Slice(_dimension));
     }
 
     protected override void Dispose(bool disposing)

@@ -10,8 +10,10 @@ namespace Loci.Memories;
 /// </summary>
 internal abstract class RecurrentMemory : IDisposable
 {
-    private readonly long _fullLength;
     private readonly GrowingMemory? _continuations;  // [slots, full length]
+    private Tensor? _q;
+    private Tensor? _k;
+    private Tensor? _v;
 
     /// <param name="device">Where it lives.</param>
     /// <param name="segmentation">The sequence's segments.</param>
@@ -23,10 +25,9 @@ internal abstract class RecurrentMemory : IDisposable
         Device = device;
         Segmentation = segmentation;
         StateLength = stateLength;
-        _fullLength = fullLength;
         Online = device.Allocate<float>(fullLength);
         device.Clear(Online);
-        if (rewrites && segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent })
+        if (rewrites && segmentation.MakesUpSegments)
         {
             _continuations = new GrowingMemory(device, fullLength);
         }
@@ -49,7 +50,7 @@ internal abstract class RecurrentMemory : IDisposable
     protected DeviceSpan<float> Online { get; }
 
     /// <summary>Tokens of the online segment before the next row.</summary>
-    protected int OnlineLength { get; private set; }
+    public int OnlineLength { get; private set; }
 
     /// <summary>The network that the states are weights of; null for matrix memories.</summary>
     public virtual DeepMemoryOptions? Network => null;
@@ -58,7 +59,11 @@ internal abstract class RecurrentMemory : IDisposable
     public virtual Parameter? Gain => null;
 
     /// <summary>Takes the next rows of the sequence, of which <see cref="Write"/> then writes some at a time.</summary>
-    public abstract void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v);
+    public void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
+    {
+        (_q, _k, _v) = (q, k, v);
+        ComputeGates(tape, x);
+    }
 
     /// <summary>Writes some of the rows, which lie in one segment, and reads the online memory after each of them.</summary>
     /// <param name="tape">The step.</param>
@@ -106,6 +111,9 @@ internal abstract class RecurrentMemory : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Computes and keeps the gates of the next rows.</summary>
+    protected abstract void ComputeGates(Tape tape, Tensor x);
+
     /// <summary>Moves a state past some rows and, where <paramref name="online"/> is not empty, reads it after each.</summary>
     /// <param name="tape">The step.</param>
     /// <param name="memory">What the recurrence carries; changed in place.</param>
@@ -122,6 +130,15 @@ internal abstract class RecurrentMemory : IDisposable
         Device.Free(Online);
         _continuations?.Dispose();
     }
+
+    /// <summary>Some of the next rows' queries, [rows, H*d].</summary>
+    protected DeviceSpan<float> Queries(Tape tape, int row, int rows) => Rows(tape, _q, row, rows);
+
+    /// <summary>Some of the next rows' keys, [rows, H*d].</summary>
+    protected DeviceSpan<float> Keys(Tape tape, int row, int rows) => Rows(tape, _k, row, rows);
+
+    /// <summary>Some of the next rows' values, [rows, H*d].</summary>
+    protected DeviceSpan<float> Values(Tape tape, int row, int rows) => Rows(tape, _v, row, rows);
 
     protected static DeviceSpan<float> Rows(Tape tape, Tensor? tensor, int row, int rows) => tensor is null ? default : tape.Rows(tensor, row, rows).Data;
 }

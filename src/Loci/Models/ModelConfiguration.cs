@@ -182,7 +182,7 @@ public sealed record ModelConfiguration
                 continue;
             }
 
-            _ = MemoryRules.Find(mixer.Memory);
+            var rule = MemoryRules.Find(mixer.Memory);
             Require(mixer.Deep is not null, "A mixer's deep memory is null: give an object, or leave it out for the defaults.");
             var problem = mixer.Deep!.Problem();
             Require(problem is null, problem!);
@@ -194,9 +194,10 @@ public sealed record ModelConfiguration
                 $"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
             if (cache.Aggregation == AggregationKind.LogLinear)
             {
+                string[] possible = [.. MemoryRules.All.Where(other => other.SupportsLogLinear).Select(other => other.Name)];
                 Require(
-                    mixer.Memory is "linear" or "gated-linear" or "mamba2",
-                    $"Log-linear attention weighs every token of a memory by itself, which {mixer.Memory} does not allow: use linear, gated-linear or mamba2.");
+                    rule.SupportsLogLinear,
+                    $"Log-linear attention weighs every token of a memory by itself, which {mixer.Memory} does not allow: use {string.Join(", ", possible[..^1])} or {possible[^1]}.");
                 Require(int.IsPow2(mixer.ChunkLength), $"Log-linear attention needs a chunk whose length is a power of two, not {mixer.ChunkLength}.");
                 Require(cache.Start != SegmentStart.Checkpoint, "The segments of log-linear attention start independently: leave start out, or set it to independent.");
             }

@@ -429,14 +429,7 @@ public sealed class DeepMemoryTests
     private static void Compare(Case settings, string name, double[] expected, Dictionary<string, float[]> results)
     {
         Assert.True(results.TryGetValue(name, out var actual), $"{name} has no gradient.");
-        Assert.Equal(expected.Length, actual.Length);
-        var scale = expected.Select(Math.Abs).Append(1e-3).Max();
-        for (var i = 0; i < expected.Length; i++)
-        {
-            Assert.True(
-                Math.Abs(expected[i] - actual[i]) <= 1e-4 * (scale + Math.Abs(expected[i])),
-                $"{settings}: {name}[{i}]: the reference says {expected[i]:R}, the kernel {actual[i]:R} (largest {scale:G4}).");
-        }
+        ReferenceCheck.Compare($"{settings}: {name}", expected, actual, 1e-4);
     }
 
     private sealed class Data
@@ -444,23 +437,19 @@ public sealed class DeepMemoryTests
         public Data(Case settings, Random random)
         {
             int heads = settings.Heads, rows = settings.Lengths.Sum(), columns = heads * settings.Width;
-            Starts = new int[settings.Lengths.Length];
-            for (var i = 1; i < Starts.Length; i++)
-            {
-                Starts[i] = Starts[i - 1] + settings.Lengths[i - 1];
-            }
+            Starts = ReferenceCheck.Starts(settings.Lengths);
 
-            Q = Values(random, rows * columns);
-            K = Values(random, rows * columns);
-            V = Values(random, rows * columns);
-            U = Values(random, rows * columns);
+            Q = ReferenceCheck.Values(random, rows * columns);
+            K = ReferenceCheck.Values(random, rows * columns);
+            V = ReferenceCheck.Values(random, rows * columns);
+            U = ReferenceCheck.Values(random, rows * columns);
             Rate = [.. Enumerable.Range(0, rows * heads).Select(_ => (float)(settings.Rate * (settings.FixedRate ? 1 : random.NextDouble())))];
             Decay = [.. Enumerable.Range(0, rows * heads).Select(_ => settings.LogDecay ?? (float)-Math.Pow(random.NextDouble(), 3))];
             Momentum = [.. Enumerable.Range(0, rows * heads).Select(_ => settings.Momentum ?? (float)random.NextDouble())];
-            Weights = Values(random, heads * settings.Network.WeightCount);
+            Weights = ReferenceCheck.Values(random, heads * settings.Network.WeightCount);
             Gain = [.. Enumerable.Range(0, columns).Select(_ => (float)(0.5 + random.NextDouble()))];
             Tau = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
-            Seeds = Values(random, rows * columns);
+            Seeds = ReferenceCheck.Values(random, rows * columns);
             for (var row = 1; row < rows && settings.RepeatsKeys; row++)
             {
                 Array.Copy(K, 0, K, row * columns, columns);
@@ -497,8 +486,6 @@ public sealed class DeepMemoryTests
         public float[] Tau { get; }
 
         public float[] Seeds { get; }
-
-        private static float[] Values(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => (float)((2 * random.NextDouble()) - 1))];
     }
 
     private sealed record Case(InnerLoss Loss, Aggregation Aggregation, SegmentKind Kind, SegmentStart Start)

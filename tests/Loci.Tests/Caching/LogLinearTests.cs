@@ -69,18 +69,18 @@ public sealed class LogLinearTests
 
         var gradient = real.Gradient(expected, seeds);
         Compare("output", Matrix.Values(expected), actual);
-        Compare("q", gradient.Of(rq), Gradient(tape, tq));
-        Compare("k", gradient.Of(rk), Gradient(tape, tk));
-        Compare("v", gradient.Of(rv), Gradient(tape, tv));
-        Compare("lambda", gradient.Of(rLambda), Gradient(tape, tLambda));
+        Compare("q", gradient.Of(rq), ReferenceCheck.Gradient(tape, tq));
+        Compare("k", gradient.Of(rk), ReferenceCheck.Gradient(tape, tk));
+        Compare("v", gradient.Of(rv), ReferenceCheck.Gradient(tape, tv));
+        Compare("lambda", gradient.Of(rLambda), ReferenceCheck.Gradient(tape, tLambda));
         if (rDecay is not null)
         {
-            Compare("log decay", gradient.Of(rDecay), Gradient(tape, tDecay!));
+            Compare("log decay", gradient.Of(rDecay), ReferenceCheck.Gradient(tape, tDecay!));
         }
 
         if (rWrite is not null)
         {
-            Compare("write gate", gradient.Of(rWrite), Gradient(tape, tWrite!));
+            Compare("write gate", gradient.Of(rWrite), ReferenceCheck.Gradient(tape, tWrite!));
         }
     }
 
@@ -105,23 +105,5 @@ public sealed class LogLinearTests
         Compare("output", [.. expected.Select(x => (double)x)], actual);
     }
 
-    private static float[] Gradient(Tape tape, Tensor tensor)
-    {
-        Assert.True(tensor.HasGradient);
-        var values = new float[tensor.Shape.Count];
-        tape.Device.CopyToHost(tensor.Gradient, values);
-        return values;
-    }
-
-    private static void Compare(string name, double[] expected, float[] actual)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        var scale = expected.Select(Math.Abs).Append(1e-3).Max();
-        for (var i = 0; i < expected.Length; i++)
-        {
-            Assert.True(
-                Math.Abs(expected[i] - actual[i]) <= 2e-5 * (scale + Math.Abs(expected[i])),
-                $"{name}[{i}]: the reference says {expected[i]:R}, the kernel {actual[i]:R} (largest {scale:G4}).");
-        }
-    }
+    private static void Compare(string name, double[] expected, float[] actual) => ReferenceCheck.Compare(name, expected, actual, 2e-5);
 }

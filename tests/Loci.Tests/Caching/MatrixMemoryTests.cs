@@ -251,32 +251,13 @@ public sealed class MatrixMemoryTests
         }
     }
 
-    private static float[] Gradient(Tape tape, Tensor tensor)
-    {
-        Assert.True(tensor.HasGradient);
-        var values = new float[tensor.Shape.Count];
-        tape.Device.CopyToHost(tensor.Gradient, values);
-        return values;
-    }
-
-    private static float[] Values(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => (float)((2 * random.NextDouble()) - 1))];
-
     private static float[] Positive(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => (float)random.NextDouble())];
 
     private static float[] Gate(Random random, int count, float? fixedValue) =>
         [.. Enumerable.Range(0, count).Select(_ => fixedValue is float.NaN ? -20f * random.Next(2) : fixedValue ?? (float)-Math.Pow(random.NextDouble(), 3))];
 
-    private static void Compare(string name, double[] expected, float[] actual, double smallestScale = 1e-3)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        var scale = expected.Select(Math.Abs).Append(smallestScale).Max();
-        for (var i = 0; i < expected.Length; i++)
-        {
-            Assert.True(
-                Math.Abs(expected[i] - actual[i]) <= 2e-5 * (scale + Math.Abs(expected[i])),
-                $"{name}[{i}]: the reference says {expected[i]:R}, the kernel {actual[i]:R} (largest {scale:G4}).");
-        }
-    }
+    private static void Compare(string name, double[] expected, float[] actual, double leastScale = 1e-3) =>
+        ReferenceCheck.Compare(name, expected, actual, 2e-5, leastScale);
 
     /// <summary>Random inputs of a case.</summary>
     private sealed class Inputs
@@ -286,18 +267,14 @@ public sealed class MatrixMemoryTests
             var random = new Random(5);
             int heads = settings.Heads, width = settings.Width, columns = heads * width;
             Rows = settings.Lengths.Sum();
-            Starts = new int[settings.Lengths.Length];
-            for (var i = 1; i < Starts.Length; i++)
-            {
-                Starts[i] = Starts[i - 1] + settings.Lengths[i - 1];
-            }
+            Starts = ReferenceCheck.Starts(settings.Lengths);
 
-            Tensors["q"] = Values(random, Rows * columns);
-            Tensors["k"] = Values(random, Rows * columns);
-            Tensors["v"] = Values(random, Rows * columns);
+            Tensors["q"] = ReferenceCheck.Values(random, Rows * columns);
+            Tensors["k"] = ReferenceCheck.Values(random, Rows * columns);
+            Tensors["v"] = ReferenceCheck.Values(random, Rows * columns);
             if (!settings.RoutesByQuery)
             {
-                Tensors["u"] = Values(random, Rows * columns);
+                Tensors["u"] = ReferenceCheck.Values(random, Rows * columns);
             }
 
             var isDelta = settings.Rule is Rule.Delta or Rule.GatedDelta;
@@ -342,7 +319,7 @@ public sealed class MatrixMemoryTests
             }
 
             Temperature = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
-            Seeds = Values(random, Rows * columns);
+            Seeds = ReferenceCheck.Values(random, Rows * columns);
         }
 
         public int Rows { get; }
@@ -396,7 +373,7 @@ public sealed class MatrixMemoryTests
                 tensors["bias"] = bias;
             }
 
-            Gradients = tensors.Where(tensor => tensor.Value.HasGradient).ToDictionary(tensor => tensor.Key, tensor => Gradient(tape, tensor.Value));
+            Gradients = tensors.Where(tensor => tensor.Value.HasGradient).ToDictionary(tensor => tensor.Key, tensor => ReferenceCheck.Gradient(tape, tensor.Value));
         }
 
         public float[] Output { get; }

@@ -22,7 +22,7 @@ public sealed class IdentityTests
                 {
                     foreach (var start in Enum.GetValues<SegmentStart>())
                     {
-                        if (aggregation != AggregationKind.LogLinear || (rule.Name is "linear" or "gated-linear" or "mamba2" && kind == SegmentKind.Logarithmic && start == SegmentStart.Independent))
+                        if (aggregation != AggregationKind.LogLinear || (rule.SupportsLogLinear && kind == SegmentKind.Logarithmic && start == SegmentStart.Independent))
                         {
                             data.Add(rule.Name, aggregation, kind, start);
                         }

@@ -9,9 +9,6 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
 {
     private readonly DeepMemory _memory;
     private readonly int _chunkLength;
-    private Tensor? _q;
-    private Tensor? _k;
-    private Tensor? _v;
     private DeepMemoryGates _gates;
 
     public RecurrentDeepMemory(Device device, DeepMemory memory, Segmentation segmentation, int chunkLength)
@@ -26,11 +23,7 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
 
     public override Parameter? Gain => _memory.Gain;
 
-    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
-    {
-        (_q, _k, _v) = (q, k, v);
-        _gates = _memory.Gates(tape, x);
-    }
+    protected override void ComputeGates(Tape tape, Tensor x) => _gates = _memory.Gates(tape, x);
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) => Device.DeepStream(new DeepStreamArguments
     {
@@ -38,9 +31,9 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
         Rows = rows,
         ChunkLength = _chunkLength,
         Position = OnlineLength,
-        Queries = Rows(tape, _q, row, rows),
-        Keys = Rows(tape, _k, row, rows),
-        Values = Rows(tape, _v, row, rows),
+        Queries = Queries(tape, row, rows),
+        Keys = Keys(tape, row, rows),
+        Values = Values(tape, row, rows),
         LearningRate = Rows(tape, _gates.LearningRate, row, rows),
         LogDecay = Rows(tape, _gates.LogDecay, row, rows),
         Momentum = Rows(tape, _gates.Momentum, row, rows),

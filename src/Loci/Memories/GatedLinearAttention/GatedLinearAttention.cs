@@ -17,6 +17,9 @@ public sealed class GatedLinearAttention : MemoryRule
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
     /// <inheritdoc/>
+    public override bool SupportsLogLinear => true;
+
+    /// <inheritdoc/>
     public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
         new MatrixMemory(device, model.Heads, new Gates(model.HeadWidth, new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias)));
 

@@ -21,6 +21,9 @@ public sealed class Mamba2 : MemoryRule
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
     /// <inheritdoc/>
+    public override bool SupportsLogLinear => true;
+
+    /// <inheritdoc/>
     public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
         new MatrixMemory(device, model.Heads, new Gates(device, prefix, model, initializer));
 

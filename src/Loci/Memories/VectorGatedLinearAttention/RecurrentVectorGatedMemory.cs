@@ -9,13 +9,9 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
     private readonly VectorDecay _decay;
     private readonly int _heads;
     private readonly int _width;
-    private readonly bool _mergesStates;
     private readonly DeviceSpan<float> _tail;  // sums of log alpha over the online segment, [D]
     private readonly GrowingMemory _tails;     // of the cached segments, [slots, D]
     private readonly float[] _hostTail;
-    private Tensor? _q;
-    private Tensor? _k;
-    private Tensor? _v;
     private Tensor? _logDecay;
 
     public RecurrentVectorGatedMemory(Device device, VectorDecay decay, Segmentation segmentation, int heads, int width)
@@ -24,7 +20,6 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
         _decay = decay;
         _heads = heads;
         _width = width;
-        _mergesStates = segmentation is { Kind: SegmentKind.Logarithmic, Start: SegmentStart.Independent };
         _hostTail = new float[heads * width];
         _tail = device.Allocate<float>(_hostTail.Length);
         device.Clear(_tail);
@@ -33,15 +28,11 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
 
     public override long Bytes => base.Bytes + (sizeof(float) * _tails.Data.Length);
 
-    public override void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
-    {
-        (_q, _k, _v) = (q, k, v);
-        _logDecay = _decay.Compute(tape, x);
-    }
+    protected override void ComputeGates(Tape tape, Tensor x) => _logDecay = _decay.Compute(tape, x);
 
     public override void SegmentCached()
     {
-        if (_mergesStates)
+        if (Segmentation.MakesUpSegments)
         {
             _tails.Append(_tail, 1);
         }
@@ -69,9 +60,9 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
             Rows = rows,
             Heads = _heads,
             Width = _width,
-            Queries = Rows(tape, _q, row, rows),
-            Keys = Rows(tape, _k, row, rows),
-            Values = Rows(tape, _v, row, rows),
+            Queries = Queries(tape, row, rows),
+            Keys = Keys(tape, row, rows),
+            Values = Values(tape, row, rows),
             LogDecay = Rows(tape, _logDecay, row, rows),
             IsFirstOfSegment = OnlineLength == 0,
             State = memory,
