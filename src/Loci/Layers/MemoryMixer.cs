@@ -99,7 +99,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         var inputs = Linear.Apply(tape, x, _qkv);
         var (q, k, v) = memory.Convolve(tape, inputs, this);
         var u = _routing is null ? q : Linear.Apply(tape, x, _routing);
-        var y = memory.Advance(tape, x, q, k, v, u);
+        var y = memory.Cache.Advance(tape, x, q, k, v, u);
         return Project(tape, x, y, residual);
     }
 
