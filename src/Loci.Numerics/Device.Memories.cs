@@ -45,6 +45,15 @@ public abstract partial class Device
     /// <summary>Gradients of <see cref="LogLinearRead"/>.</summary>
     internal abstract void LogLinearReadBackward(in LogLinearArguments arguments, in LogLinearGradients gradients);
 
+    /// <summary>Stores a state in fewer bits; <see cref="StoredLength"/> says how many floats that takes.</summary>
+    internal abstract void EncodeState(DeviceSpan<float> state, StateFormat format, int width, DeviceSpan<float> stored);
+
+    /// <summary>The values of a stored state.</summary>
+    internal abstract void DecodeState(DeviceSpan<float> stored, StateFormat format, int width, DeviceSpan<float> state);
+
+    /// <summary>Floats that a state takes as it is stored.</summary>
+    internal static long StoredLength(StateFormat format, long count, int width) => Kernels.StateCodec.StoredLength(format, count, width);
+
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
 
@@ -117,10 +126,13 @@ internal struct ReadArguments
     public DeviceSpan<float> Routing;            // u, [rows, H*d]; gated only, as are all that follow but Output
     public DeviceSpan<float> Keys;               // k, [rows, H*d]
     public DeviceSpan<float> States;             // [slots, H, d, d]
+    public PagedRows StatePages;                 // streams: the states in their place, a row a slot
+    public StateFormat StateFormat;              // of StatePages
     public DeviceSpan<float> Temperature;        // tau, [H]
     public DeviceSpan<float> OnlineBias;         // [H] or empty
     public DeviceSpan<float> Output;             // y, [rows, H*d]
     public DeviceSpan<float> PooledKeys;         // p of every slot, [slots, H, d]
+    public PagedRows KeyPages;                   // streams: the same in their place, a row a slot
     public DeviceSpan<float> Scores;             // r, [gates * H]: by group [H, rows, visible + 1], the online one last
     public DeviceSpan<float> Gates;              // g, as Scores
     public DeviceSpan<float> Sums;               // ungated: sum of the visible states, [groups, H, d, d]
@@ -264,6 +276,7 @@ internal struct LogLinearArguments
     public DeviceSpan<float> LogDecay;           // [rows, H] or empty
     public DeviceSpan<float> WriteGate;          // [rows, H] or empty
     public DeviceSpan<float> States;             // [slots, H, d, d]
+    public PagedRows StatePages;                 // streams: the states in their place, a row a slot
     public DeviceSpan<float> Output;             // [rows, H*d]
     public DeviceSpan<float> SlotDecay;          // streams: sum of log a between each slot's end and the block's first row, [slots, H]
     public int FirstRow;                         // streams: first row of the block that is read

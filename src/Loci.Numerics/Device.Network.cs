@@ -93,13 +93,9 @@ public abstract partial class Device
         SequenceLayout layout, int heads, int headWidth, float scale,
         DeviceSpan<float> dq, bool accumulateQ, DeviceSpan<float> dk, bool accumulateK, DeviceSpan<float> dv, bool accumulateV);
 
-    /// <summary>
-    /// Attention of one query row per sequence over the first counts[sequence] rows (counts[0] if there is one for all) of
-    /// k and v [batch, capacity, heads * headWidth].
-    /// </summary>
+    /// <summary>Attention of the rows of q, [rows, heads * headWidth], over the first before + 1, before + 2.. rows of keys and values.</summary>
     internal abstract void AttendStep(
-        DeviceSpan<float> q, DeviceSpan<float> k, DeviceSpan<float> v, ReadOnlySpan<int> counts, int batch, int capacity, int heads, int headWidth, float scale,
-        DeviceSpan<float> y);
+        DeviceSpan<float> q, PagedRows keys, PagedRows values, int before, int rows, int heads, int headWidth, float scale, DeviceSpan<float> y);
 
     /// <summary>
     /// losses[row] = log sum exp(logits[row]) - logits[row, target], 0 where the target is negative. If <paramref name="withGradient"/>,

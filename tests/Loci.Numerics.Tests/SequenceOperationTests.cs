@@ -189,7 +189,7 @@ public sealed class SequenceOperationTests
     [Fact]
     public void SoftmaxAttentionByStepsIsTheSame()
     {
-        const int Length = 150, Columns = 12, Capacity = 160;
+        const int Length = 150, Columns = 12;
         var shape = new Shape(2 * Length, Columns);
         Input q = Input.Random(1, shape), k = Input.Random(2, shape), v = Input.Random(3, shape);
         var layout = new SequenceLayout(2, Length);
@@ -197,28 +197,48 @@ public sealed class SequenceOperationTests
 
         using var device = new CpuDevice(2);
         using var tape = new Tape(device) { IsRecording = false };
-        var cacheK = device.Allocate<float>(2 * Capacity * Columns);
-        var cacheV = device.Allocate<float>(2 * Capacity * Columns);
-        foreach (var sequence in (int[])[0, 1])
+        foreach (var (sequence, first, rows) in ((int, int, int)[])[(0, 0, 1), (0, 0, 150), (1, 1, 2), (0, 63, 1), (1, 64, 1), (1, 62, 70), (0, 149, 1)])
         {
-            device.CopyFromHost<float>(k.Values.AsSpan(sequence * Length * Columns, Length * Columns), cacheK.Slice(sequence * Capacity * Columns));
-            device.CopyFromHost<float>(v.Values.AsSpan(sequence * Length * Columns, Length * Columns), cacheV.Slice(sequence * Capacity * Columns));
+            float[] Rows(float[] values, int row, int count) => values.AsSpan(((sequence * Length) + row) * Columns, count * Columns).ToArray();
+            using Pages keys = new(device, Rows(k.Values, 0, first + rows)), values = new(device, Rows(v.Values, 0, first + rows));
+            var query = tape.FromHost(new Shape(rows, Columns), Rows(q.Values, first, rows));
+            var y = tape.ToHost(SoftmaxAttention.Step(tape, query, keys.Rows, values.Rows, first, 2));
+            OperationCheck.Close([.. Rows(whole, first, rows).Select(value => (double)value)], y, 2e-6, $"row {first}");
+        }
+    }
+
+    /// <summary>Rows of twelve columns in pages of four.</summary>
+    private sealed class Pages : IDisposable
+    {
+        private const int PageRows = 4, Columns = 12;
+        private readonly CpuDevice _device;
+        private readonly DeviceSpan<float>[] _pages;
+        private readonly DeviceSpan<long> _table;
+
+        public Pages(CpuDevice device, float[] values)
+        {
+            _device = device;
+            _pages = [.. values.Chunk(PageRows * Columns).Select(chunk =>
+            {
+                var page = device.Allocate<float>(PageRows * Columns);
+                device.CopyFromHost<float>(chunk, page);
+                return page;
+            })];
+            _table = device.Allocate<long>(_pages.Length);
+            device.CopyFromHost<long>([.. _pages.Select(page => (long)page.Address)], _table);
         }
 
-        foreach (var t in (int[])[0, 1, 63, 64, 65, 149])
+        public PagedRows Rows => new(_table, 2, Columns);
+
+        public void Dispose()
         {
-            float[] Row(float[] values, int sequence, int row) => values.AsSpan(((sequence * Length) + row) * Columns, Columns).ToArray();
-            var query = tape.FromHost(new Shape(2, Columns), [.. Row(q.Values, 0, t), .. Row(q.Values, 1, t)]);
-            var y = tape.ToHost(SoftmaxAttention.Step(tape, query, cacheK, cacheV, t + 1, 2));
-            OperationCheck.Close([.. Row(whole, 0, t).Concat(Row(whole, 1, t)).Select(value => (double)value)], y, 2e-6, $"row {t}");
+            foreach (var page in _pages)
+            {
+                _device.Free(page);
+            }
 
-            var mixed = tape.ToHost(SoftmaxAttention.Step(tape, query, cacheK, cacheV, [t + 1, 1], 2));
-            Assert.Equal(y[..Columns], mixed[..Columns]);
-            Assert.Equal(Row(v.Values, 1, 0), mixed[Columns..]);
+            _device.Free(_table);
         }
-
-        device.Free(cacheK);
-        device.Free(cacheV);
     }
 
     /// <summary>Identities 8 and 9 of the method: neither what follows a row nor other sequences change its bits.</summary>

@@ -85,7 +85,7 @@ internal static class GenerateCommand
 
     private static int Write(LanguageModel model, Tokenizer tokenizer, Sampler sampler, string prompt, int count, CancellationToken cancellationToken)
     {
-        using var stream = model.CreateStream();
+        using var stream = model.CreateSession();
         stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
         var decoder = tokenizer.CreateDecoder();
         var begun = Stopwatch.GetTimestamp();

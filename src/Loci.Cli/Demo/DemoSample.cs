@@ -21,7 +21,7 @@ internal static class DemoSample
     {
         var sampler = new Sampler(new SamplerOptions { Temperature = Temperature, TopP = TopP, Seed = seed });
         var text = new StringBuilder();
-        using var stream = model.CreateStream();
+        using var stream = model.CreateSession();
         var decoder = tokenizer.CreateDecoder();
         Show(prompt);
         stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);

@@ -256,35 +256,28 @@ public sealed unsafe partial class CpuDevice
     }
 
     internal override void AttendStep(
-        DeviceSpan<float> q, DeviceSpan<float> k, DeviceSpan<float> v, ReadOnlySpan<int> counts, int batch, int capacity, int heads, int headWidth, float scale,
-        DeviceSpan<float> y)
+        DeviceSpan<float> q, PagedRows keys, PagedRows values, int before, int rows, int heads, int headWidth, float scale, DeviceSpan<float> y)
     {
-        fixed (int* visible = counts)
+        var state = new AttentionStepState
         {
-            var state = new AttentionState
-            {
-                Q = Pointer(q),
-                K = Pointer(k),
-                V = Pointer(v),
-                Y = Pointer(y),
-                Starts = visible,
-                Sequences = counts.Length,
-                Rows = capacity,
-                Heads = heads,
-                HeadWidth = headWidth,
-                Scale = scale,
-            };
-            _workers.For(batch * heads, &Body, &state);
-        }
+            Q = Pointer(q),
+            Keys = new(keys),
+            Values = new(values),
+            Y = Pointer(y),
+            Before = before,
+            Heads = heads,
+            HeadWidth = headWidth,
+            Scale = scale,
+        };
+        _workers.For(rows * heads, &Body, &state);
 
         static void Body(void* pointer, int index, int worker)
         {
-            var state = (AttentionState*)pointer;
-            var sequence = index / state->Heads;
+            var state = (AttentionStepState*)pointer;
+            var row = index / state->Heads;
             int d = state->HeadWidth, stride = state->Heads * d, column = index % state->Heads * d;
-            var count = state->Starts[state->Sequences > 1 ? sequence : 0];
-            var cache = ((long)sequence * state->Rows * stride) + column;
-            float* q = state->Q + At(sequence, stride, column), y = state->Y + At(sequence, stride, column);
+            var count = state->Before + row + 1;
+            float* q = state->Q + At(row, stride, column), y = state->Y + At(row, stride, column);
             var scores = stackalloc float[AttentionTile];
             float largest = float.NegativeInfinity, total = 0;
             new Span<float>(y, d).Clear();
@@ -293,14 +286,14 @@ public sealed unsafe partial class CpuDevice
                 var keys = Math.Min(AttentionTile, count - key);
                 for (var i = 0; i < keys; i++)
                 {
-                    scores[i] = Lanes.Dot(q, state->K + cache + ((long)(key + i) * stride), d);
+                    scores[i] = Lanes.Dot(q, state->Keys.At(key + i) + column, d);
                 }
 
                 var factor = SoftmaxTile(scores, keys, keys, state->Scale, &largest, &total);
                 Lanes.AddScaled(y, factor, y, d, false);
                 for (var i = 0; i < keys; i++)
                 {
-                    Lanes.AddScaled(state->V + cache + ((long)(key + i) * stride), scores[i], y, d, true);
+                    Lanes.AddScaled(state->Values.At(key + i) + column, scores[i], y, d, true);
                 }
             }
 
@@ -369,6 +362,18 @@ public sealed unsafe partial class CpuDevice
         end = state->Starts[sequence + 1];
         first = start + ((block - state->FirstBlocks[sequence]) * AttentionTile);
         count = Math.Min(AttentionTile, end - first);
+    }
+
+    private struct AttentionStepState
+    {
+        public float* Q;
+        public RowPages Keys;
+        public RowPages Values;
+        public float* Y;
+        public int Before;
+        public int Heads;
+        public int HeadWidth;
+        public float Scale;
     }
 
     private struct AttentionState

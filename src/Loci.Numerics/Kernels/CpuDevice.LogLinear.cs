@@ -50,6 +50,7 @@ public sealed unsafe partial class CpuDevice
             Q = Pointer(arguments.Queries),
             K = Pointer(arguments.Keys),
             States = Pointer(arguments.States),
+            StatePages = new(arguments.StatePages),
             Output = Pointer(arguments.Output),
         },
         Levels = arguments.Levels,

@@ -98,6 +98,28 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
+    internal override void EncodeState(DeviceSpan<float> state, StateFormat format, int width, DeviceSpan<float> stored)
+    {
+        if (format == StateFormat.Float32)
+        {
+            Copy(state, stored);
+            return;
+        }
+
+        StateCodec.Encode(format, Pointer(state), state.Length, width, Pointer(stored));
+    }
+
+    internal override void DecodeState(DeviceSpan<float> stored, StateFormat format, int width, DeviceSpan<float> state)
+    {
+        if (format == StateFormat.Float32)
+        {
+            Copy(stored, state);
+            return;
+        }
+
+        StateCodec.Decode(format, Pointer(stored), state.Length, width, 0, state.Length, Pointer(state));
+    }
+
     internal override void CachedRead(in ReadArguments arguments)
     {
         var work = ReadWork(arguments);
@@ -277,6 +299,9 @@ public sealed unsafe partial class CpuDevice
         U = Pointer(arguments.Routing),
         K = Pointer(arguments.Keys),
         States = Pointer(arguments.States),
+        StatePages = new(arguments.StatePages),
+        StateFormat = arguments.StateFormat,
+        KeyPages = new(arguments.KeyPages),
         Temperature = Pointer(arguments.Temperature),
         OnlineBias = Pointer(arguments.OnlineBias),
         Output = Pointer(arguments.Output),

@@ -18,6 +18,7 @@ internal static unsafe class DeepRead
         public float* DX;            // [Tile, wide]
         public float* Vector;        // [d]
         public int* Rows;            // [Tile]
+        public float* Decoded;       // a state
 
         public static Scratch Carve(in MemoryRead.Work work, ref Carver carver)
         {
@@ -32,6 +33,7 @@ internal static unsafe class DeepRead
                 DX = carver.Take((long)Tile * network.Wide),
                 Vector = carver.Take(network.Width),
                 Rows = (int*)carver.Take(Tile),
+                Decoded = carver.Take(work.DecodedCount),
             };
         }
     }
@@ -52,7 +54,7 @@ internal static unsafe class DeepRead
 
         for (var i = 0; i < group.Count; i++)
         {
-            var weights = StateOf(work, work.States, group.Visible[i], head);
+            float* weights = null;
             for (var next = 0; next < group.Rows;)
             {
                 var count = MemoryRead.NextRows(work, group, gates, i, ref next, scratch.Rows, q, scratch.Queries, out var x, out var xStride);
@@ -61,6 +63,7 @@ internal static unsafe class DeepRead
                     break;
                 }
 
+                weights = weights == null ? work.StateOf(group.Visible[i], head, scratch.Decoded) : weights;
                 Run(work, scratch, weights, x, xStride, count, false);
                 for (var t = 0; t < count; t++)
                 {

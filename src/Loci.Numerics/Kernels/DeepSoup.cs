@@ -27,6 +27,7 @@ internal static unsafe class DeepSoup
         public float* Scaled;          // [rows, wide]
         public float* P;               // [rows, rows]
         public float* Vector;          // [d]
+        public float* Decoded;         // weights of a layer
         public int Rows;
         public int Hidden;
 
@@ -53,6 +54,7 @@ internal static unsafe class DeepSoup
                 Scaled = carver.Take(panel),
                 P = carver.Take((long)rows * rows),
                 Vector = carver.Take(network.Width),
+                Decoded = carver.Take(work.Read.DecodedCount),
             };
         }
     }
@@ -119,7 +121,7 @@ internal static unsafe class DeepSoup
 
             for (var i = 0; i < part.Group.Count; i++)
             {
-                var weights = CachedState(work, work.Read.States, part.Group.Visible[i], head) + at;
+                var weights = work.Read.StateOf(part.Group.Visible[i], head, at, input * width, scratch.Decoded);
                 MatrixProduct.MultiplySmall(false, false, rows, width, input, x, xStride, weights, width, scratch.U, width, false);
                 for (var t = 0; t < rows; t++)
                 {

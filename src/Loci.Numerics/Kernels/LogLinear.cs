@@ -95,7 +95,7 @@ internal static unsafe class LogLinear
         for (var i = 0; i < group.Count; i++)
         {
             var slot = group.Visible[i];
-            var n = read.States + ((((long)slot * read.Heads) + head) * d * d);
+            var n = read.StateOf(slot, head, null);
             var level = work.LevelOf(read.Slots[(slot * MemoryPlan.SlotFields) + 1]);
             var before = DecayBefore(work, group, slot, head);
             MatrixProduct.MultiplySmall(false, false, rows - first, d, d, q + ((long)first * stride), stride, n, d, scratch.Z, d, false);

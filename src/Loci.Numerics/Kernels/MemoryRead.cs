@@ -29,6 +29,9 @@ internal static unsafe class MemoryRead
         public float* U;
         public float* K;
         public float* States;
+        public RowPages StatePages;
+        public StateFormat StateFormat;
+        public RowPages KeyPages;
         public float* Temperature;
         public float* OnlineBias;
         public float* Output;
@@ -58,6 +61,34 @@ internal static unsafe class MemoryRead
         public bool AddK;
 
         public readonly bool IsDeep => Network.Depth > 0;
+
+        /// <summary>Values of one head's state.</summary>
+        public readonly int StateCount => IsDeep ? Network.WeightCount : Width * Width;
+
+        /// <summary>Scratch that <see cref="StateOf(int, int, int, int, float*)"/> needs for a whole state.</summary>
+        public readonly int DecodedCount => StateFormat == StateFormat.Float32 ? 0 : StateCount;
+
+        /// <summary>Where one head's cached state can be read: in its place, or decoded to scratch.</summary>
+        public readonly float* StateOf(int slot, int head, float* scratch) => StateOf(slot, head, 0, StateCount, scratch);
+
+        /// <summary>The same for some of its values.</summary>
+        public readonly float* StateOf(int slot, int head, int first, int count, float* scratch)
+        {
+            var start = (long)head * StateCount;
+            if (StatePages.IsEmpty)
+            {
+                return States + ((long)slot * Heads * StateCount) + start + first;
+            }
+
+            var stored = StatePages.At(slot);
+            if (StateFormat == StateFormat.Float32)
+            {
+                return stored + start + first;
+            }
+
+            StateCodec.Decode(StateFormat, stored, (long)Heads * StateCount, Width, start + first, count, scratch);
+            return scratch;
+        }
     }
 
     /// <summary>One group as the tables have it.</summary>
@@ -111,13 +142,20 @@ internal static unsafe class MemoryRead
         ref var work = ref *(Work*)state;
         int head = index % work.Heads, d = work.Width, stride = work.Stride;
         var group = new Group(work, index / work.Heads);
-        var scratch = KernelScratch.Get((nuint)((group.Count + 1) * d));
-        var running = scratch;
+        var inPlace = !work.KeyPages.IsEmpty;
+        var running = KernelScratch.Get((nuint)(((inPlace ? 0 : group.Count) + 1) * d));
         var pooled = running + d;
         float* scores = work.Scores + group.GatesOf(head), gates = work.Gates + group.GatesOf(head);
         var offset = ((long)group.Row * stride) + (head * d);
         float* u = work.U + offset, k = work.K + offset;
-        if (group.Count > 0)
+        for (int i = 0, run; inPlace && i < group.Count; i += run)
+        {
+            // A stream's slots are its rows, in their order.
+            run = work.KeyPages.Run(i, group.Count - i);
+            MatrixProduct.MultiplySmall(false, true, group.Rows, run, d, u, stride, work.KeyPages.At(i) + (head * d), stride, scores + i, group.Line, false);
+        }
+
+        if (group.Count > 0 && !inPlace)
         {
             // r [rows, n] = U P^T
             GatherPooled(work, group, head, pooled);
@@ -177,10 +215,11 @@ internal static unsafe class MemoryRead
         ref var work = ref *(Work*)state;
         int head = index % work.Heads, d = work.Width, stride = work.Stride;
         var group = new Group(work, index / work.Heads);
-        var scratch = KernelScratch.Get((nuint)((2 * Tile * d) + Tile));
+        var scratch = KernelScratch.Get((nuint)((2 * Tile * d) + Tile + work.DecodedCount));
         var tile = scratch;                // [Tile, d]
         var gathered = tile + (Tile * d);  // [Tile, d]
         var rowList = (int*)(gathered + (Tile * d));
+        var decoded = gathered + (Tile * d) + Tile;
         var gates = work.Gates + group.GatesOf(head);
         var offset = ((long)group.Row * stride) + (head * d);
         float* q = work.Q + offset, y = work.Output + offset, o = work.Online + offset;
@@ -191,7 +230,7 @@ internal static unsafe class MemoryRead
 
         for (var i = 0; i < group.Count; i++)
         {
-            var n = work.States + ((((long)group.Visible[i] * work.Heads) + head) * d * d);
+            float* n = null;
             for (var next = 0; next < group.Rows;)
             {
                 var count = NextRows(work, group, gates, i, ref next, rowList, q, gathered, out var rows, out var rowStride);
@@ -201,6 +240,7 @@ internal static unsafe class MemoryRead
                 }
 
                 // [count, d] = Q N
+                n = n == null ? work.StateOf(group.Visible[i], head, decoded) : n;
                 MatrixProduct.MultiplySmall(false, false, count, d, d, rows, rowStride, n, d, tile, d, false);
                 for (var t = 0; t < count; t++)
                 {
@@ -451,7 +491,7 @@ internal static unsafe class MemoryRead
 
             for (var j = first; j < group.Count; j++)
             {
-                MemoryVector.AddScaled(1, work.States + ((((long)group.Visible[j] * work.Heads) + head) * square), sum, square);
+                MemoryVector.AddScaled(1, work.StateOf(group.Visible[j], head, null), sum, square);
             }
         }
     }

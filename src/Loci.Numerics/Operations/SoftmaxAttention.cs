@@ -50,49 +50,25 @@ public static class SoftmaxAttention
         return y;
     }
 
-    /// <summary>Attends with one query per sequence to the rows in a cache, for inference. The query's own key and value must already be in it.</summary>
+    /// <summary>The step form: the next rows of one sequence, each over the rows before it and itself.</summary>
     /// <param name="tape">The step; it must not be recording.</param>
-    /// <param name="q">Queries, [batch, heads * head width].</param>
-    /// <param name="cacheK">Keys, [batch, capacity, heads * head width].</param>
-    /// <param name="cacheV">Values, [batch, capacity, heads * head width].</param>
-    /// <param name="count">Number of rows in the cache, the same for every sequence, at least 1.</param>
+    /// <param name="q">Queries of the next rows, [rows, heads * head width].</param>
+    /// <param name="keys">Keys of the rows so far, these included.</param>
+    /// <param name="values">Their values.</param>
+    /// <param name="before">Rows before these.</param>
     /// <param name="heads">Number of heads.</param>
     /// <param name="scale">Factor of the scores, above 0; none = 1 / sqrt(head width).</param>
-    /// <returns>[batch, heads * head width].</returns>
-    /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
-    public static Tensor Step(Tape tape, Tensor q, DeviceSpan<float> cacheK, DeviceSpan<float> cacheV, int count, int heads, float? scale = null) =>
-        Step(tape, q, cacheK, cacheV, [count], heads, scale);
-
-    /// <summary>As the other form, with a number of rows of its own (<paramref name="counts"/>) for every sequence.</summary>
-    /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
-    public static Tensor Step(
-        Tape tape, Tensor q, DeviceSpan<float> cacheK, DeviceSpan<float> cacheV, ReadOnlySpan<int> counts, int heads, float? scale = null)
+    /// <returns>[rows, heads * head width].</returns>
+    internal static Tensor Step(Tape tape, Tensor q, PagedRows keys, PagedRows values, int before, int heads, float? scale = null)
     {
-        ArgumentNullException.ThrowIfNull(tape);
-        ArgumentNullException.ThrowIfNull(q);
+        var width = RmsNorm.Width(q, heads);
         if (tape.IsRecording)
         {
             throw new InvalidOperationException("The step form of attention has no gradient: use a tape that is not recording.");
         }
 
-        var width = RmsNorm.Width(q, heads);
-        var factor = Scale(scale, width);
-        var capacity = cacheK.Length / q.Shape.Count;
-        if (cacheK.Length != cacheV.Length || capacity * q.Shape.Count != cacheK.Length || (counts.Length != 1 && counts.Length != q.Rows))
-        {
-            throw new ArgumentException($"Queries {q.Shape}, a cache of {cacheK.Length} and {cacheV.Length} values and {counts.Length} counts do not fit together.", nameof(cacheK));
-        }
-
-        foreach (var count in counts)
-        {
-            if (count < 1 || count > capacity)
-            {
-                throw new ArgumentOutOfRangeException(nameof(counts), $"A cache of {capacity} rows holds 1 to {capacity} rows, not {count}.");
-            }
-        }
-
         var y = tape.NewOutput(q.Shape, false);
-        tape.Device.AttendStep(q.Data, cacheK, cacheV, counts, q.Rows, checked((int)capacity), heads, width, factor, y.Data);
+        tape.Device.AttendStep(q.Data, keys, values, before, q.Rows, heads, width, Scale(scale, width), y.Data);
         return y;
     }
 

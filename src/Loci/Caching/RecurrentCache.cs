@@ -7,33 +7,49 @@ namespace Loci.Caching;
 
 /// <summary>
 /// The step form of a memory with a cache: one sequence, read token by token or in pieces of any size, with the same bits. It holds the online memory, the
-/// cached states of the segments that a next token would read, and the sum of the online segment's keys.
+/// cached states of the segments that a next token would read, and the sum of the online segment's keys. Cached states are never changed, so that forks share them.
 /// </summary>
 internal sealed class RecurrentCache : IDisposable
 {
     private readonly Device _device;
     private readonly CacheReader _reader;
     private readonly Segmentation _segmentation;
+    private readonly StateFormat _format;
     private readonly int _dimension;
     private readonly int _heads;
     private readonly int _width;
     private readonly bool _isRouted;
     private readonly bool _sumsStates;   // Residual over matrices: their sum is read once
+    private readonly bool _averages;     // one state stands for all
     private readonly LogLinearBlock? _levels;
     private readonly bool _isSoup;       // over deep memories: read beside the weights of every token
     private readonly bool _mergesStates;
     private readonly RecurrentMemory _memory;
-    private readonly DeviceSpan<float> _sum;          // of the cached states, Residual over matrices only, [state]
-    private readonly DeviceSpan<float> _keySum;       // of the online segment, [D]
-    private readonly GrowingMemory _states;           // [slots, state]
-    private readonly GrowingMemory _pooledKeys;       // p, [slots, D]
-    private readonly GrowingMemory _keySums;          // [slots, D]
-    private readonly List<int> _lengths = [];         // tokens per slot
+    private readonly List<DeviceSpan<float>> _buffers = [];
+    private readonly DeviceSpan<float> _sum;         // of the cached states, Residual over matrices only, [state]
+    private readonly DeviceSpan<long> _sumTable;     // its address
+    private readonly DeviceSpan<float> _keySum;      // of the online segment, [D]
+    private readonly DeviceSpan<float> _onlineBias;  // averages: log of how much the online state weighs to the average, [H]
+    private readonly DeviceSpan<float> _decoded;     // scratch: a state as it is read, if it is stored otherwise
+    private readonly SharedRows _states;             // [slots, stored state]
+    private readonly SharedRows? _pooledKeys;        // p, [slots, D]
+    private readonly SharedRows? _keySums;           // logarithmic segments, whose keys add up, [slots, D]
+    private readonly List<SharedRows> _rows = [];
+    private readonly List<int> _lengths = [];        // tokens per slot
     private readonly MemoryPlan _plan;
+    private int[] _visible = new int[16];
     private int _plannedRows;
     private int _plannedSlots = -1;
 
-    public RecurrentCache(Device device, RecurrentMemory memory, CacheReader reader, Segmentation segmentation, int heads, int width)
+    /// <param name="device">Where it lives.</param>
+    /// <param name="memory">The online memory, which the cache owns from now on.</param>
+    /// <param name="reader">How cached states are read.</param>
+    /// <param name="segmentation">The segments.</param>
+    /// <param name="heads">H.</param>
+    /// <param name="width">d.</param>
+    /// <param name="format">How states are stored. Logarithmic segments, being few and merged, are stored as they are.</param>
+    public RecurrentCache(
+        Device device, RecurrentMemory memory, CacheReader reader, Segmentation segmentation, int heads, int width, StateFormat format = StateFormat.Float32)
     {
         _device = device;
         _memory = memory;
@@ -43,22 +59,81 @@ internal sealed class RecurrentCache : IDisposable
         _heads = heads;
         _width = width;
         _isRouted = reader.IsRouted;
+        _averages = reader is AveragedStates;
         _mergesStates = segmentation.Kind == SegmentKind.Logarithmic;
+        _format = _mergesStates || _averages ? StateFormat.Float32 : format;
         _sumsStates = reader is ResidualMemory && memory.Network is null;
         _levels = reader is LogLinearAttention ? new LogLinearBlock(device, segmentation.Length, heads, width) : null;
-        _isSoup = reader is MemorySoup && memory.Network is not null;
-        _sum = _sumsStates ? Zeros(memory.StateLength) : default;
-        _keySum = Zeros(_dimension);
-        _states = new GrowingMemory(device, memory.StateLength);
-        _pooledKeys = new GrowingMemory(device, _dimension);
-        _keySums = new GrowingMemory(device, _dimension);
+        _isSoup = reader is MemorySoup or AveragedStates && memory.Network is not null;
+        _keySum = Buffer(_isRouted ? _dimension : 0);
+        _sum = Buffer(_sumsStates ? memory.StateLength : 0);
+        _onlineBias = Buffer(_averages ? heads : 0);
+        if (_sumsStates)
+        {
+            _sumTable = device.Allocate<long>(1);
+            device.CopyFromHost<long>([_sum.Address], _sumTable);
+        }
+
+        _decoded = _format == StateFormat.Float32 ? default : device.Allocate<float>(memory.StateLength);
+        _states = Keep(Device.StoredLength(_format, memory.StateLength, width));
+        _pooledKeys = _isRouted ? Keep(_dimension) : null;
+        _keySums = _isRouted && _mergesStates ? Keep(_dimension) : null;
         _plan = new MemoryPlan(device);
     }
 
+    /// <summary>Number of cached states.</summary>
     public int CachedStates => _states.Count;
 
-    public long Bytes => _memory.Bytes + (_levels?.Bytes ?? 0) + (sizeof(float) * (_sum.Length + _keySum.Length
-        + _states.Data.Length + _pooledKeys.Data.Length + (_mergesStates ? _keySums.Data.Length : 0)));
+    /// <summary>Tokens per cached state, oldest first.</summary>
+    public IReadOnlyList<int> Lengths => _lengths;
+
+    /// <summary>Tokens until the online segment ends; int.MaxValue if it never does.</summary>
+    public int TokensToBoundary => _segmentation.IsNone ? int.MaxValue : _segmentation.Length - _memory.OnlineLength;
+
+    /// <summary>Whether the sequence is just behind the end of a segment.</summary>
+    public bool IsAtBoundary => _states.Count > 0 && _memory.OnlineLength == 0;
+
+    /// <summary>Whether the sequence can go back to the ends of its cached segments.</summary>
+    public bool CanGoBack => _memory.CanGoBack && !_averages && !_segmentation.IsNone && (_format == StateFormat.Float32 || _segmentation.Start == SegmentStart.Independent);
+
+    /// <summary>Whether every token reads every cached state.</summary>
+    public bool ReadsAllStates => _states.Count > 0 && !_sumsStates && _reader is not SparseSelectiveCaching;
+
+    /// <summary>Floats that, with the cached states, are what the memory carries behind the end of a segment.</summary>
+    public long BoundaryLength => _memory.BoundaryLength;
+
+    /// <summary>Bytes of memory, forks' shares included.</summary>
+    public long Bytes => _memory.Bytes + (_levels?.Bytes ?? 0) + (sizeof(float) * (_buffers.Sum(buffer => buffer.Length) + _decoded.Length)) + _rows.Sum(rows => rows.Bytes);
+
+    /// <summary>The cached states.</summary>
+    public SharedRows States => _states;
+
+    /// <summary>Told what every token reads.</summary>
+    public IReadObserver? Observer { get; set; }
+
+    /// <summary>Everything that changes from token to token.</summary>
+    public IEnumerable<DeviceSpan<float>> Buffers => [.. _memory.Buffers, .. _buffers, .. _levels?.Buffers ?? []];
+
+    /// <summary>Everything there is of a cached state, a row each.</summary>
+    public IEnumerable<SharedRows> Rows => [.. _rows, .. _memory.Rows];
+
+    /// <summary>The numbers that go with buffers and rows.</summary>
+    public void Save(List<int> numbers)
+    {
+        numbers.Add(_memory.OnlineLength);
+        numbers.Add(_lengths.Count);
+        numbers.AddRange(_lengths);
+    }
+
+    /// <summary>Takes the numbers back, after buffers and rows.</summary>
+    public void Load(ref ReadOnlySpan<int> numbers)
+    {
+        _memory.OnlineLength = numbers[0];
+        _lengths.Clear();
+        _lengths.AddRange(numbers.Slice(2, numbers[1]));
+        numbers = numbers[(2 + numbers[1])..];
+        _plannedSlots = -1;
+    }
 
     /// <summary>Writes the next rows, reads them, and caches the states of the segments that end among them.</summary>
     public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u)
@@ -69,13 +144,13 @@ internal sealed class RecurrentCache : IDisposable
         var y = _segmentation.IsNone ? online : tape.NewTensor(q.Shape);
         for (var row = 0; row < q.Rows;)
         {
-            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, _segmentation.IsNone ? q.Rows : _segmentation.Length - _memory.OnlineLength);
+            var rows = _isSoup ? 1 : Math.Min(q.Rows - row, TokensToBoundary);
             var position = _memory.OnlineLength;
             _memory.Write(tape, row, rows, _isSoup ? null : online);
             if (_levels is not null)
             {
                 PlanRead(position + rows, _states.Count);
-                _levels.Read(tape, _plan, _states.Data, q, k, v, lambda!, ((RecurrentMatrixMemory)_memory).Gates, y, row, rows, position);
+                _levels.Read(tape, _plan, _states.Pages, q, k, v, lambda!, ((RecurrentMatrixMemory)_memory).Gates, y, row, rows, position);
             }
             else if (!_segmentation.IsNone)
             {
@@ -90,7 +165,7 @@ internal sealed class RecurrentCache : IDisposable
             }
 
             row += rows;
-            if (!_segmentation.IsNone && _memory.OnlineLength == _segmentation.Length)
+            if (TokensToBoundary == 0)
             {
                 EndSegment();
             }
@@ -99,16 +174,76 @@ internal sealed class RecurrentCache : IDisposable
         return y;
     }
 
+    /// <summary>The same memory and cache; what either writes later is not seen by the other.</summary>
+    public RecurrentCache Fork()
+    {
+        RecurrentCache fork = new(_device, _memory.Fork(), _reader, _segmentation, _heads, _width, _format);
+        for (var i = 0; i < _buffers.Count; i++)
+        {
+            _device.Copy(_buffers[i], fork._buffers[i]);
+        }
+
+        for (var i = 0; i < _rows.Count; i++)
+        {
+            _rows[i].CopyTo(fork._rows[i]);
+        }
+
+        if (_levels is not null)
+        {
+            fork._levels!.CopyFrom(_levels);
+        }
+
+        fork._lengths.AddRange(_lengths);
+        return fork;
+    }
+
+    /// <summary>Writes what <see cref="BoundaryLength"/> says, at the end of a segment.</summary>
+    public void SaveBoundary(DeviceSpan<float> destination) => _memory.SaveBoundary(destination);
+
+    /// <summary>Goes back to the end of a cached segment, or to the start.</summary>
+    /// <param name="slots">Cached states up to there.</param>
+    /// <param name="boundary">What <see cref="SaveBoundary"/> wrote there.</param>
+    public void GoBack(int slots, DeviceSpan<float> boundary)
+    {
+        foreach (var rows in _rows)
+        {
+            rows.Truncate(slots);
+        }
+
+        _lengths.RemoveRange(slots, _lengths.Count - slots);
+        var state = default(DeviceSpan<float>);
+        if (slots > 0)
+        {
+            state = Decoded(slots - 1);
+        }
+
+        _memory.GoBack(state, boundary, slots);
+        foreach (var buffer in _buffers)
+        {
+            _device.Clear(buffer);
+        }
+
+        for (var slot = 0; slot < slots && _sumsStates; slot++)
+        {
+            _device.AddScaled(Decoded(slot), 1, _sum);
+        }
+
+        _levels?.EndBlock((RecurrentMatrixMemory)_memory);
+        _plannedSlots = -1;
+    }
+
     public void Dispose()
     {
-        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_sum, _keySum])
+        foreach (var span in _buffers)
         {
             _device.Free(span);
         }
 
-        foreach (var memory in (ReadOnlySpan<GrowingMemory>)[_states, _pooledKeys, _keySums])
+        _device.Free(_decoded);
+        _device.Free(_sumTable);
+        foreach (var rows in _rows)
         {
-            memory.Dispose();
+            rows.Dispose();
         }
 
         _memory.Dispose();
@@ -132,7 +267,8 @@ internal sealed class RecurrentCache : IDisposable
             Width = _width,
             Online = tape.Rows(online, row, rows).Data,
             Queries = tape.Rows(q, row, rows).Data,
-            States = _sumsStates ? _sum : _states.Data,
+            StatePages = _sumsStates ? new PagedRows(_sumTable, 0, _sum.Length) : _states.Pages,
+            StateFormat = _sumsStates ? StateFormat.Float32 : _format,
             Output = tape.Rows(y, row, rows).Data,
             Network = _memory.Network,
             Gain = _memory.Gain?.Data ?? default,
@@ -145,8 +281,8 @@ internal sealed class RecurrentCache : IDisposable
             arguments.Routing = tape.Rows(u, row, rows).Data;
             arguments.Keys = tape.Rows(k, row, rows).Data;
             arguments.Temperature = router.Temperature.Data;
-            arguments.OnlineBias = router.OnlineBias?.Data ?? default;
-            arguments.PooledKeys = _pooledKeys.Data;
+            arguments.OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default;
+            arguments.KeyPages = _pooledKeys!.Pages;
             arguments.Scores = tape.Allocate(gates);
             arguments.Gates = tape.Allocate(gates);
             arguments.InitialKeys = _keySum;
@@ -165,19 +301,25 @@ internal sealed class RecurrentCache : IDisposable
         {
             _device.CachedRead(arguments);
         }
+
+        Observer?.Observe(_device, arguments.Gates, rows, _heads, _lengths, position);
     }
 
     private void PlanRead(int rows, int slots)
     {
         _plan.Begin();
         _plan.BeginSequence();
-        Span<int> visible = slots <= 4096 ? stackalloc int[slots] : new int[slots];
-        for (var i = 0; i < slots; i++)
+        if (_visible.Length < slots)
         {
-            visible[i] = _plan.AddSlot(0, _lengths[i]);
+            _visible = new int[Math.Max(slots, 2 * _visible.Length)];
         }
 
-        _plan.AddGroup(0, rows, visible, [], false);
+        for (var i = 0; i < slots; i++)
+        {
+            _visible[i] = _plan.AddSlot(0, _lengths[i]);
+        }
+
+        _plan.AddGroup(0, rows, _visible.AsSpan(0, slots), [], false);
         _plan.EndSequence();
         _plan.End();
         _plannedRows = rows;
@@ -186,28 +328,26 @@ internal sealed class RecurrentCache : IDisposable
 
     private void EndSegment()
     {
-        _states.Append(_memory.State, 1);
-        _memory.SegmentCached();
-        if (_isRouted)
+        if (_averages && _states.Count > 0)
         {
-            _keySums.Append(_keySum, 1);
-            _pooledKeys.Extend(1);
+            Average();
         }
-
-        _lengths.Add(_memory.OnlineLength);
-        if (_mergesStates)
+        else
         {
-            while (_lengths.Count > 1 && _lengths[^1] == _lengths[^2])
+            _device.EncodeState(_memory.State, _format, _width, _states.Append());
+            _memory.SegmentCached();
+            if (_isRouted)
             {
-                Merge(_segmentation.Start == SegmentStart.Independent);
+                _keySums?.Append(_keySum, 1);
+                Pool(_keySum, _memory.OnlineLength, _pooledKeys!.Append());
             }
+
+            _lengths.Add(_memory.OnlineLength);
         }
 
-        if (_isRouted)
+        while (_mergesStates && _lengths.Count > 1 && _lengths[^1] == _lengths[^2])
         {
-            var last = _lengths.Count - 1;
-            _device.Clear(_pooledKeys[last]);
-            _device.AddScaled(_keySums[last], ((RoutedReader)_reader).Router.KeyScale(_lengths[last]), _pooledKeys[last]);
+            Merge(_segmentation.Start == SegmentStart.Independent);
         }
 
         if (_sumsStates)
@@ -215,9 +355,30 @@ internal sealed class RecurrentCache : IDisposable
             SumStates();
         }
 
-        _levels?.EndBlock((RecurrentMatrixMemory)_memory, _states.Count);
+        if (_averages)
+        {
+            _device.Fill(_onlineBias, ((AveragedStates)_reader).OnlineBias(_lengths[0] / _segmentation.Length));
+        }
+
+        _levels?.EndBlock((RecurrentMatrixMemory)_memory);
         _memory.EndSegment();
         _device.Clear(_keySum);
+    }
+
+    /// <summary>Adds the online state to the state that stands for all.</summary>
+    private void Average()
+    {
+        _lengths[0] += _memory.OnlineLength;
+        var average = _states.Writable(0);
+        var share = ((AveragedStates)_reader).ShareOfNewest(_lengths[0] / _segmentation.Length);
+        _device.AddScaled(average, -share, average);
+        _device.AddScaled(_memory.State, share, average);
+    }
+
+    private void Pool(DeviceSpan<float> sum, int count, DeviceSpan<float> pooled)
+    {
+        _device.Clear(pooled);
+        _device.AddScaled(sum, ((RoutedReader)_reader).Router.KeyScale(count), pooled);
     }
 
     /// <summary>Makes the last two segments one, as addition carries in binary.</summary>
@@ -226,23 +387,26 @@ internal sealed class RecurrentCache : IDisposable
         int right = _lengths.Count - 1, left = right - 1;
         if (isIndependent)
         {
-            _memory.Merge(_states[left], _states[right]);
+            _memory.Merge(_states.Writable(left), _states.Writable(right));
         }
         else
         {
-            _device.Copy(_states[right], _states[left]);
+            _device.Copy(_states[right], _states.Writable(left));
         }
 
-        if (_isRouted)
-        {
-            _device.AddScaled(_keySums[right], 1, _keySums[left]);
-            _keySums.RemoveLast();
-            _pooledKeys.RemoveLast();
-        }
-
-        _states.RemoveLast();
         _lengths[left] += _lengths[right];
         _lengths.RemoveAt(right);
+        if (_isRouted)
+        {
+            _device.AddScaled(_keySums![right], 1, _keySums.Writable(left));
+            Pool(_keySums[left], _lengths[left], _pooledKeys!.Writable(left));
+        }
+
+        foreach (var rows in _rows)
+        {
+            rows.Truncate(right);
+        }
+
         _plannedSlots = -1;
     }
 
@@ -251,7 +415,7 @@ internal sealed class RecurrentCache : IDisposable
         // Constant segments add one state; a merge has changed which states there are, so logarithmic ones, being few, are summed anew.
         if (!_mergesStates)
         {
-            _device.AddScaled(_states[_states.Count - 1], 1, _sum);
+            _device.AddScaled(Decoded(_states.Count - 1), 1, _sum);
             return;
         }
 
@@ -262,15 +426,33 @@ internal sealed class RecurrentCache : IDisposable
         }
     }
 
-    private DeviceSpan<float> Zeros(long count)
+    private DeviceSpan<float> Decoded(int slot)
     {
-        if (count == 0)
+        if (_format == StateFormat.Float32)
         {
-            return default;
+            return _states[slot];
         }
 
-        var span = _device.Allocate<float>(count);
-        _device.Clear(span);
-        return span;
+        _device.DecodeState(_states[slot], _format, _width, _decoded);
+        return _decoded;
+    }
+
+    private DeviceSpan<float> Buffer(long count)
+    {
+        var buffer = _device.Allocate<float>(count);
+        if (count > 0)
+        {
+            _device.Clear(buffer);
+            _buffers.Add(buffer);
+        }
+
+        return buffer;
+    }
+
+    private SharedRows Keep(long rowLength)
+    {
+        SharedRows rows = new(_device, rowLength);
+        _rows.Add(rows);
+        return rows;
     }
 }

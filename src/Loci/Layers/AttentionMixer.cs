@@ -41,24 +41,23 @@ public sealed class AttentionMixer : Mixer, IDisposable
         return Linear.Apply(tape, SoftmaxAttention.Apply(tape, q, k, v, layout, _configuration.Heads), _output, residual);
     }
 
-    /// <inheritdoc/>
-    public override MixerState CreateState() => new KeyValueCache(_device, _configuration.Dimension);
+    internal override MixerState CreateState(StateOptions options) => new KeyValueCache(_device, _configuration.Dimension);
 
-    /// <inheritdoc/>
-    public override Tensor Step(Tape tape, Tensor x, Tensor residual, MixerState state)
+    internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
     {
-        ArgumentNullException.ThrowIfNull(tape);
-        ArgumentNullException.ThrowIfNull(x);
-        var cache = (KeyValueCache)state;
-        cache.Layout.Set(1, x.Rows);
-        var q = Rotary.Apply(tape, Linear.Apply(tape, x, _query), cache.Layout, _rotary, cache.Position);
-        var k = Rotary.Apply(tape, Linear.Apply(tape, x, _key), cache.Layout, _rotary, cache.Position);
-        cache.Append(k, Linear.Apply(tape, x, _value));
+        Tensor q = Linear.Apply(tape, x, _query), k = Linear.Apply(tape, x, _key), v = Linear.Apply(tape, x, _value);
         var y = tape.NewTensor(q.Shape);
-        for (var row = 0; row < x.Rows; row++)
+        var row = 0;
+        foreach (var (states, rows) in parts)
         {
-            var read = SoftmaxAttention.Step(tape, tape.Rows(q, row, 1), cache.Keys, cache.Values, cache.Position + row + 1, _configuration.Heads);
-            _device.Copy(read.Data, tape.Rows(y, row, 1).Data);
+            var cache = (KeyValueCache)states[layer];
+            cache.Layout.Set(1, rows);
+            cache.Keys.Append(Rotary.Apply(tape, tape.Rows(k, row, rows), cache.Layout, _rotary, cache.Position).Data, rows);
+            cache.Values.Append(tape.Rows(v, row, rows).Data, rows);
+            var queries = Rotary.Apply(tape, tape.Rows(q, row, rows), cache.Layout, _rotary, cache.Position);
+            var read = SoftmaxAttention.Step(tape, queries, cache.Keys.Pages, cache.Values.Pages, cache.Position, _configuration.Heads);
+            _device.Copy(read.Data, tape.Rows(y, row, rows).Data);
+            row += rows;
         }
 
         return Linear.Apply(tape, y, _output, residual);
@@ -69,29 +68,39 @@ public sealed class AttentionMixer : Mixer, IDisposable
 
     private sealed class KeyValueCache(Device device, int dimension) : MixerState
     {
-        private readonly GrowingMemory _keys = new(device, dimension);
-        private readonly GrowingMemory _values = new(device, dimension);
-
         public SequenceLayout Layout { get; } = new(1, 1);
 
-        public DeviceSpan<float> Keys => _keys.Data;
+        public SharedRows Keys { get; } = new(device, dimension);
 
-        public DeviceSpan<float> Values => _values.Data;
+        public SharedRows Values { get; } = new(device, dimension);
 
-        public override long Bytes => 2L * _keys.Count * dimension * sizeof(float);
+        public override long Bytes => Keys.Bytes + Values.Bytes;
 
-        public override int CachedStates => 0;
+        public override IEnumerable<DeviceSpan<float>> Buffers => [];
 
-        public void Append(Tensor k, Tensor v)
+        public override IEnumerable<SharedRows> Rows => [Keys, Values];
+
+        public override int LastReturn(int position) => position;
+
+        public override void GoBack(int position)
         {
-            _keys.Append(k.Data, k.Rows);
-            _values.Append(v.Data, v.Rows);
+            Keys.Truncate(position);
+            Values.Truncate(position);
+            Position = position;
+        }
+
+        public override MixerState Fork()
+        {
+            KeyValueCache fork = new(device, dimension) { Position = Position };
+            Keys.CopyTo(fork.Keys);
+            Values.CopyTo(fork.Values);
+            return fork;
         }
 
         protected override void Dispose(bool disposing)
         {
-            _keys.Dispose();
-            _values.Dispose();
+            Keys.Dispose();
+            Values.Dispose();
         }
     }
 }

@@ -42,10 +42,14 @@ internal sealed class Block
         return FeedForward(tape, x);
     }
 
-    public Tensor Step(Tape tape, Tensor x, MixerState state)
+    public Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer)
     {
-        x = Mixer.Step(tape, RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon), x, state);
-        state.Position += x.Rows;
+        x = Mixer.Step(tape, RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon), x, parts, layer);
+        foreach (var (states, rows) in parts)
+        {
+            states[layer].Position += rows;
+        }
+
         return FeedForward(tape, x);
     }
 

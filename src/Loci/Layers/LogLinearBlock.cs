@@ -17,7 +17,8 @@ internal sealed class LogLinearBlock : IDisposable
     private readonly DeviceSpan<float> _lambda;     // [block, H*levels]
     private readonly DeviceSpan<float> _logDecay;   // [block, H]
     private readonly DeviceSpan<float> _writeGate;  // [block, H]
-    private readonly GrowingMemory _decaysBehind;   // [slots, H]
+    private readonly DeviceSpan<float> _decaysBehind;  // [slots, H]
+    private readonly DeviceSpan<float>[] _buffers;
 
     public LogLinearBlock(Device device, int length, int heads, int width)
     {
@@ -25,21 +26,25 @@ internal sealed class LogLinearBlock : IDisposable
         _heads = heads;
         _width = width;
         var panel = (long)length * heads * width;
-        _queries = device.Allocate<float>(panel);
-        _keys = device.Allocate<float>(panel);
-        _values = device.Allocate<float>(panel);
-        _output = device.Allocate<float>(panel);
-        _lambda = device.Allocate<float>((long)length * heads * LogLinearAttention.Levels);
-        _logDecay = device.Allocate<float>((long)length * heads);
-        _writeGate = device.Allocate<float>((long)length * heads);
-        _decaysBehind = new GrowingMemory(device, heads);
+        _buffers = [.. ((ReadOnlySpan<long>)[panel, panel, panel, panel, (long)length * heads * LogLinearAttention.Levels, (long)length * heads, (long)length * heads, 32L * heads])
+            .ToArray().Select(count => device.Allocate<float>(count))];
+        foreach (var buffer in _buffers)
+        {
+            device.Clear(buffer);
+        }
+
+        (_queries, _keys, _values, _output) = (_buffers[0], _buffers[1], _buffers[2], _buffers[3]);
+        (_lambda, _logDecay, _writeGate, _decaysBehind) = (_buffers[4], _buffers[5], _buffers[6], _buffers[7]);
     }
 
-    public long Bytes => sizeof(float) * ((4 * _queries.Length) + _lambda.Length + _logDecay.Length + _writeGate.Length + _decaysBehind.Data.Length);
+    public long Bytes => sizeof(float) * _buffers.Sum(buffer => buffer.Length);
+
+    /// <summary>Everything that changes from token to token.</summary>
+    public IReadOnlyList<DeviceSpan<float>> Buffers => _buffers;
 
     /// <summary>Reads some rows, of which the first is number <paramref name="position"/> of its block.</summary>
     public void Read(
-        Tape tape, MemoryPlan plan, DeviceSpan<float> states, Tensor q, Tensor k, Tensor v, Tensor lambda, GateValues gates, Tensor y, int row, int rows, int position)
+        Tape tape, MemoryPlan plan, PagedRows states, Tensor q, Tensor k, Tensor v, Tensor lambda, GateValues gates, Tensor y, int row, int rows, int position)
     {
         Keep(tape, q, _queries, row, rows, position);
         Keep(tape, k, _keys, row, rows, position);
@@ -59,9 +64,9 @@ internal sealed class LogLinearBlock : IDisposable
             Lambda = _lambda,
             LogDecay = gates.LogDecay is null ? default : _logDecay,
             WriteGate = gates.WriteGate is null ? default : _writeGate,
-            States = states,
+            StatePages = states,
             Output = _output,
-            SlotDecay = _decaysBehind.Data,
+            SlotDecay = _decaysBehind,
             FirstRow = position,
         });
         var length = (long)rows * y.Columns;
@@ -69,29 +74,22 @@ internal sealed class LogLinearBlock : IDisposable
     }
 
     /// <summary>The block has become a segment among the cached ones.</summary>
-    public void EndBlock(RecurrentMatrixMemory memory, int slots)
+    public void EndBlock(RecurrentMatrixMemory memory) => memory.CopyDecaysBehind(_decaysBehind);
+
+    public void CopyFrom(LogLinearBlock source)
     {
-        while (_decaysBehind.Count > slots)
+        for (var i = 0; i < _buffers.Length; i++)
         {
-            _decaysBehind.RemoveLast();
+            _device.Copy(source._buffers[i], _buffers[i]);
         }
-
-        if (_decaysBehind.Count < slots)
-        {
-            _decaysBehind.Extend(slots - _decaysBehind.Count);
-        }
-
-        memory.CopyDecaysBehind(_decaysBehind.Data);
     }
 
     public void Dispose()
     {
-        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_queries, _keys, _values, _output, _lambda, _logDecay, _writeGate])
+        foreach (var buffer in _buffers)
         {
-            _device.Free(span);
+            _device.Free(buffer);
         }
-
-        _decaysBehind.Dispose();
     }
 
     private void Keep(Tape tape, Tensor? source, DeviceSpan<float> destination, int row, int rows, int position)

@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Inference;
 using Loci.Memories;
 using Loci.Models;
 using Loci.Numerics;
@@ -23,6 +24,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
     private readonly LayerMemory _memory;
     private readonly CacheReader _reader;
     private readonly MemoryPlan _plan;
+    private readonly Dictionary<AfterTrainingCache, CacheReader> _readersAfterTraining = [];
     private SequenceLayout? _plannedLayout;
     private int _plannedVersion;
 
@@ -89,28 +91,67 @@ public sealed class MemoryMixer : Mixer, IDisposable
         return Project(tape, x, y, residual);
     }
 
-    /// <inheritdoc/>
-    public override MixerState CreateState() => new MemoryState(_device, this, _configuration);
+    internal override MixerState CreateState(StateOptions options) => new MemoryState(_device, this, _configuration, options);
 
-    /// <inheritdoc/>
-    public override Tensor Step(Tape tape, Tensor x, Tensor residual, MixerState state)
+    internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
     {
-        var memory = (MemoryState)state;
         var inputs = Linear.Apply(tape, x, _qkv);
-        var (q, k, v) = memory.Convolve(tape, inputs, this);
-        var u = _routing is null ? q : Linear.Apply(tape, x, _routing);
-        var y = memory.Cache.Advance(tape, x, q, k, v, u);
+        var u = _routing is null ? null : Linear.Apply(tape, x, _routing);
+        if (parts.Length == 1)
+        {
+            return Project(tape, x, Advance(tape, (MemoryState)parts[0].States[layer], x, inputs, u), residual);
+        }
+
+        var y = tape.NewTensor(x.Shape);
+        var row = 0;
+        foreach (var (states, rows) in parts)
+        {
+            var read = Advance(tape, (MemoryState)states[layer], tape.Rows(x, row, rows), tape.Rows(inputs, row, rows), u is null ? null : tape.Rows(u, row, rows));
+            _device.Copy(read.Data, tape.Rows(y, row, rows).Data);
+            row += rows;
+        }
+
         return Project(tape, x, y, residual);
     }
 
+    /// <summary>A reader with fixed parameters and its segments, for a memory that was trained without a cache.</summary>
+    internal (CacheReader Reader, Segmentation Segmentation) ReaderAfterTraining(AfterTrainingCache cache)
+    {
+        if (!_readersAfterTraining.TryGetValue(cache, out var reader))
+        {
+            reader = cache.CreateReader(_device, Heads, Memory.IsDeep);
+            _readersAfterTraining.Add(cache, reader);
+        }
+
+        if (cache.SegmentLength % Mixer.ChunkLength != 0)
+        {
+            throw new LociException($"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {Mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
+        }
+
+        return (reader, new Segmentation(SegmentKind.Constant, cache.SegmentLength, cache.Start));
+    }
+
     /// <inheritdoc/>
-    public void Dispose() => _plan.Dispose();
+    public void Dispose()
+    {
+        _plan.Dispose();
+        foreach (var parameter in _readersAfterTraining.Values.SelectMany(reader => reader.Parameters))
+        {
+            parameter.Dispose();
+        }
+    }
 
     internal (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, SequenceLayout layout)
     {
         var d = _configuration.Dimension;
         var normalized = new ConvolutionPart(d, d / Heads);
         return ShortConvolution.Apply(tape, inputs, _convolution, layout, normalized, normalized, new ConvolutionPart(d));
+    }
+
+    private Tensor Advance(Tape tape, MemoryState state, Tensor x, Tensor inputs, Tensor? u)
+    {
+        var (q, k, v) = state.Convolve(tape, inputs, this);
+        return state.Cache.Advance(tape, x, q, k, v, u ?? q);
     }
 
     private Tensor Project(Tape tape, Tensor x, Tensor y, Tensor? residual)

@@ -21,36 +21,21 @@ public abstract class Mixer
     public abstract Tensor Apply(Tape tape, Tensor x, Tensor? residual, SequenceLayout layout);
 
     /// <summary>An empty state: the start of a sequence.</summary>
-    public abstract MixerState CreateState();
+    /// <param name="options">How the sequence's memory is kept.</param>
+    /// <exception cref="LociException">The options do not go with this mixer.</exception>
+    internal abstract MixerState CreateState(StateOptions options);
 
-    /// <summary>The recurrent form: reads the next tokens of one sequence and moves its state past them.</summary>
+    /// <summary>The recurrent form: reads the next tokens of some sequences and moves their states past them.</summary>
     /// <param name="tape">The step; it must not be recording.</param>
     /// <param name="x">Normalised input of the next tokens, [rows, D].</param>
     /// <param name="residual">The residual stream, [rows, D].</param>
-    /// <param name="state">The state before these tokens; after the call, the one behind them.</param>
+    /// <param name="parts">Whose tokens the rows are, in their order.</param>
+    /// <param name="layer">Number of the block, which is also that of its state in each part.</param>
     /// <returns>[rows, D].</returns>
-    public abstract Tensor Step(Tape tape, Tensor x, Tensor residual, MixerState state);
+    internal abstract Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer);
 }
 
-/// <summary>What a mixer remembers of the tokens that one sequence has had so far.</summary>
-public abstract class MixerState : IDisposable
-{
-    /// <summary>Number of tokens read.</summary>
-    public int Position { get; internal set; }
-
-    /// <summary>Bytes of memory that the sequence needs: online state, cached states and the last few inputs.</summary>
-    public abstract long Bytes { get; }
-
-    /// <summary>Number of cached states.</summary>
-    public abstract int CachedStates { get; }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        Dispose(true);
-        GC.SuppressFinalize(this);
-    }
-
-    /// <summary>Frees the state's memory.</summary>
-    protected abstract void Dispose(bool disposing);
-}
+/// <summary>Rows of a step that are the next tokens of one sequence.</summary>
+/// <param name="States">The sequence's states, one a block: before the step those before its rows, after it those behind them.</param>
+/// <param name="Rows">Number of rows.</param>
+internal readonly record struct StreamPart(MixerState[] States, int Rows);

@@ -29,6 +29,8 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
         private Tensor? _beta;
         private Tensor? _logDecay;
 
+        public override RecurrentMemory CreateEmpty() => new Recurrent(memory, Device, Segmentation, heads, width);
+
         protected override void ComputeGates(Tape tape, Tensor x)
         {
             _beta = memory.Beta(tape, x);
@@ -45,8 +47,8 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
                 Queries = Queries(tape, row, rows),
                 Keys = Keys(tape, row, rows),
                 Values = Values(tape, row, rows),
-                LogDecay = Rows(tape, _logDecay, row, rows),
-                WriteGate = Rows(tape, _beta, row, rows),
+                LogDecay = RowsOf(tape, _logDecay, row, rows),
+                WriteGate = RowsOf(tape, _beta, row, rows),
                 State = state,
                 Output = online,
             });

@@ -14,6 +14,9 @@ public abstract class LayerMemory
     /// </summary>
     internal abstract bool RewritesSegments { get; }
 
+    /// <summary>Whether the states are weights of networks rather than matrices.</summary>
+    internal virtual bool IsDeep => false;
+
     /// <summary>The parallel form: writes the memory, and reads it and its cached states.</summary>
     /// <param name="tape">The step.</param>
     /// <param name="plan">Chunks, segments and readers of the batch.</param>

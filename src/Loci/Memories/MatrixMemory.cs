@@ -35,6 +35,9 @@ internal abstract class MemoryGates(int width)
     /// <summary>The learned tensors.</summary>
     public abstract IReadOnlyList<Parameter> Parameters { get; }
 
+    /// <summary>Whether a row's write also has a term of the row before.</summary>
+    public virtual bool HasWindow => false;
+
     /// <summary>Computes the gates of every row and head.</summary>
     /// <param name="tape">The step.</param>
     /// <param name="x">The mixer's normalised input, [rows, D].</param>

@@ -14,7 +14,7 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
     private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
     private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
     private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
-    private readonly GrowingMemory _tails;            // [slots, 2H + 2D]: tail, then boundary
+    private readonly SharedRows _tails;               // [slots, 2H + 2D]: tail, then boundary
     private readonly float[] _hostTail;
     private GateValues _values;
 
@@ -25,15 +25,18 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         _heads = heads;
         _width = width;
         _dimension = heads * width;
-        _previous = Zeros(2L * _dimension);
-        _boundary = Zeros(2L * _dimension);
-        _tail = Zeros(2L * heads);
-        _scaledKey = Zeros(width);
-        _tails = new GrowingMemory(device, (2L * heads) + (2L * _dimension));
+        _previous = Buffer(2L * _dimension);
+        _boundary = Buffer(2L * _dimension);
+        _tail = Buffer(2L * heads);
+        _scaledKey = Buffer(width);
+        _tails = new SharedRows(device, (2L * heads) + (2L * _dimension));
         _hostTail = new float[2 * heads];
     }
 
-    public override long Bytes => base.Bytes + (sizeof(float) * (_previous.Length + _tails.Data.Length));
+    public override IEnumerable<SharedRows> Rows => [_tails];
+
+    // The window may reach back over the segment's end.
+    public override long BoundaryLength => _gates.HasWindow ? _previous.Length : 0;
 
     /// <summary>The gates of the rows at hand.</summary>
     public GateValues Gates => _values;
@@ -60,8 +63,7 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
     {
         if (Segmentation.MakesUpSegments)
         {
-            _tails.Extend(1);
-            var tail = _tails[_tails.Count - 1];
+            var tail = _tails.Append();
             Device.Copy(_tail, tail.Slice(0, _tail.Length));
             Device.Copy(_boundary, tail.Slice(_tail.Length, _boundary.Length));
         }
@@ -102,8 +104,28 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
             leftTail[head] += _hostTail[head];
         }
 
-        Device.CopyFromHost<float>(leftTail, _tails[last - 1]);
-        _tails.RemoveLast();
+        Device.CopyFromHost<float>(leftTail, _tails.Writable(last - 1));
+        _tails.Truncate(last);
+    }
+
+    public override RecurrentMemory CreateEmpty() => new RecurrentMatrixMemory(Device, _gates, Segmentation, _heads, _width);
+
+    public override void SaveBoundary(DeviceSpan<float> destination)
+    {
+        if (BoundaryLength > 0)
+        {
+            Device.Copy(_previous, destination);
+        }
+    }
+
+    public override void GoBack(DeviceSpan<float> state, DeviceSpan<float> boundary, int slots)
+    {
+        base.GoBack(state, boundary, slots);
+        if (BoundaryLength > 0 && !boundary.IsEmpty)
+        {
+            Device.Copy(boundary, _previous);
+            Device.Copy(boundary, _boundary);
+        }
     }
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online)
@@ -116,9 +138,9 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
             Queries = Queries(tape, row, rows),
             Keys = Keys(tape, row, rows),
             Values = Values(tape, row, rows),
-            LogDecay = Rows(tape, _values.LogDecay, row, rows),
-            PreviousGate = Rows(tape, _values.PreviousGate, row, rows),
-            WriteGate = Rows(tape, _values.WriteGate, row, rows),
+            LogDecay = RowsOf(tape, _values.LogDecay, row, rows),
+            PreviousGate = RowsOf(tape, _values.PreviousGate, row, rows),
+            WriteGate = RowsOf(tape, _values.WriteGate, row, rows),
             Previous = _previous,
             IsFirstOfSegment = OnlineLength == 0,
             WindowReachesBack = Segmentation.Start != SegmentStart.Independent || OnlineLength > 0,
@@ -130,21 +152,9 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         Device.Copy(Values(tape, row + rows - 1, 1), _previous.Slice(_dimension));
     }
 
-    protected override void Dispose(bool disposing)
+    protected override void CopyFrom(RecurrentMemory source)
     {
-        base.Dispose(disposing);
-        foreach (var span in (ReadOnlySpan<DeviceSpan<float>>)[_previous, _boundary, _tail, _scaledKey])
-        {
-            Device.Free(span);
-        }
-
-        _tails.Dispose();
-    }
-
-    private DeviceSpan<float> Zeros(long count)
-    {
-        var span = Device.Allocate<float>(count);
-        Device.Clear(span);
-        return span;
+        base.CopyFrom(source);
+        ((RecurrentMatrixMemory)source)._tails.CopyTo(_tails);
     }
 }

@@ -10,7 +10,8 @@ namespace Loci.Memories;
 /// </summary>
 internal abstract class RecurrentMemory : IDisposable
 {
-    private readonly GrowingMemory? _continuations;  // [slots, full length]
+    private readonly SharedRows? _continuations;  // [slots, full length]
+    private readonly List<DeviceSpan<float>> _buffers = [];
     private Tensor? _q;
     private Tensor? _k;
     private Tensor? _v;
@@ -25,11 +26,10 @@ internal abstract class RecurrentMemory : IDisposable
         Device = device;
         Segmentation = segmentation;
         StateLength = stateLength;
-        Online = device.Allocate<float>(fullLength);
-        device.Clear(Online);
+        Online = Buffer(fullLength);
         if (rewrites && segmentation.MakesUpSegments)
         {
-            _continuations = new GrowingMemory(device, fullLength);
+            _continuations = new SharedRows(device, fullLength);
         }
     }
 
@@ -40,7 +40,19 @@ internal abstract class RecurrentMemory : IDisposable
     public DeviceSpan<float> State => Online.Slice(0, StateLength);
 
     /// <summary>Bytes that the sequence needs beside its cached states.</summary>
-    public virtual long Bytes => sizeof(float) * (Online.Length + (_continuations?.Data.Length ?? 0));
+    public long Bytes => (sizeof(float) * _buffers.Sum(buffer => buffer.Length)) + Rows.Sum(rows => rows.Bytes);
+
+    /// <summary>Everything of the sequence that changes from token to token.</summary>
+    public IReadOnlyList<DeviceSpan<float>> Buffers => _buffers;
+
+    /// <summary>What is kept for cached states beside them, a row each.</summary>
+    public virtual IEnumerable<SharedRows> Rows => _continuations is null ? [] : [_continuations];
+
+    /// <summary>Floats that, with the cached state, are what the recurrence carries behind the end of a segment.</summary>
+    public virtual long BoundaryLength => 0;
+
+    /// <summary>Whether the recurrence behind an earlier segment can be found again.</summary>
+    public bool CanGoBack => _continuations is null;
 
     protected Device Device { get; }
 
@@ -50,7 +62,7 @@ internal abstract class RecurrentMemory : IDisposable
     protected DeviceSpan<float> Online { get; }
 
     /// <summary>Tokens of the online segment before the next row.</summary>
-    public int OnlineLength { get; private set; }
+    public int OnlineLength { get; set; }
 
     /// <summary>The network that the states are weights of; null for matrix memories.</summary>
     public virtual DeepMemoryOptions? Network => null;
@@ -72,10 +84,10 @@ internal abstract class RecurrentMemory : IDisposable
     /// <param name="online">Receives the reads, [rows of Begin, H*d]; null writes only.</param>
     public void Write(Tape tape, int row, int rows, Tensor? online)
     {
-        Advance(tape, Online, row, rows, Rows(tape, online, row, rows));
+        Advance(tape, Online, row, rows, RowsOf(tape, online, row, rows));
         for (var i = 0; i < (_continuations?.Count ?? 0); i++)
         {
-            Advance(tape, _continuations![i], row, rows, default);
+            Advance(tape, _continuations!.Writable(i), row, rows, default);
         }
 
         OnlineLength += rows;
@@ -91,7 +103,47 @@ internal abstract class RecurrentMemory : IDisposable
     public virtual void Merge(DeviceSpan<float> left, DeviceSpan<float> right)
     {
         Device.Copy(_continuations![_continuations.Count - 2].Slice(0, StateLength), left);
-        _continuations.RemoveLast();
+        _continuations.Truncate(_continuations.Count - 1);
+    }
+
+    /// <summary>An empty memory of the same kind.</summary>
+    public abstract RecurrentMemory CreateEmpty();
+
+    /// <summary>The same memory; what either writes later is not seen by the other.</summary>
+    public RecurrentMemory Fork()
+    {
+        var fork = CreateEmpty();
+        fork.CopyFrom(this);
+        return fork;
+    }
+
+    /// <summary>Writes what <see cref="BoundaryLength"/> says, at the end of a segment.</summary>
+    public virtual void SaveBoundary(DeviceSpan<float> destination)
+    {
+    }
+
+    /// <summary>Goes back to the end of a segment.</summary>
+    /// <param name="state">Its cached state; empty at the start of the sequence.</param>
+    /// <param name="boundary">What <see cref="SaveBoundary"/> wrote.</param>
+    /// <param name="slots">Cached states up to there.</param>
+    public virtual void GoBack(DeviceSpan<float> state, DeviceSpan<float> boundary, int slots)
+    {
+        foreach (var buffer in _buffers)
+        {
+            Device.Clear(buffer);
+        }
+
+        OnlineLength = 0;
+        foreach (var rows in Rows)
+        {
+            rows.Truncate(Math.Min(rows.Count, slots));
+        }
+
+        Restart();
+        if (!state.IsEmpty && Segmentation.Start == SegmentStart.Checkpoint)
+        {
+            Device.Copy(state, State);
+        }
     }
 
     /// <summary>Begins the next segment.</summary>
@@ -127,18 +179,46 @@ internal abstract class RecurrentMemory : IDisposable
 
     protected virtual void Dispose(bool disposing)
     {
-        Device.Free(Online);
-        _continuations?.Dispose();
+        foreach (var buffer in _buffers)
+        {
+            Device.Free(buffer);
+        }
+
+        foreach (var rows in Rows)
+        {
+            rows.Dispose();
+        }
+    }
+
+    /// <summary>Takes over another memory's contents.</summary>
+    protected virtual void CopyFrom(RecurrentMemory source)
+    {
+        OnlineLength = source.OnlineLength;
+        for (var i = 0; i < _buffers.Count; i++)
+        {
+            Device.Copy(source._buffers[i], _buffers[i]);
+        }
+
+        source._continuations?.CopyTo(_continuations!);
+    }
+
+    /// <summary>Memory of the sequence, zero at its start.</summary>
+    protected DeviceSpan<float> Buffer(long length)
+    {
+        var buffer = Device.Allocate<float>(length);
+        Device.Clear(buffer);
+        _buffers.Add(buffer);
+        return buffer;
     }
 
     /// <summary>Some of the next rows' queries, [rows, H*d].</summary>
-    protected DeviceSpan<float> Queries(Tape tape, int row, int rows) => Rows(tape, _q, row, rows);
+    protected DeviceSpan<float> Queries(Tape tape, int row, int rows) => RowsOf(tape, _q, row, rows);
 
     /// <summary>Some of the next rows' keys, [rows, H*d].</summary>
-    protected DeviceSpan<float> Keys(Tape tape, int row, int rows) => Rows(tape, _k, row, rows);
+    protected DeviceSpan<float> Keys(Tape tape, int row, int rows) => RowsOf(tape, _k, row, rows);
 
     /// <summary>Some of the next rows' values, [rows, H*d].</summary>
-    protected DeviceSpan<float> Values(Tape tape, int row, int rows) => Rows(tape, _v, row, rows);
+    protected DeviceSpan<float> Values(Tape tape, int row, int rows) => RowsOf(tape, _v, row, rows);
 
-    protected static DeviceSpan<float> Rows(Tape tape, Tensor? tensor, int row, int rows) => tensor is null ? default : tape.Rows(tensor, row, rows).Data;
+    protected static DeviceSpan<float> RowsOf(Tape tape, Tensor? tensor, int row, int rows) => tensor is null ? default : tape.Rows(tensor, row, rows).Data;
 }

@@ -1,4 +1,5 @@
 using Loci.Formats;
+using Loci.Inference;
 using Loci.Layers;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
@@ -17,6 +18,7 @@ public sealed class LanguageModel : IDisposable
     private readonly Block[] _blocks;
     private readonly Parameter _norm;
     private readonly Parameter? _head;
+    private StepWorkspace? _workspace;
 
     /// <summary>Makes a model with initial weights.</summary>
     /// <param name="configuration">Its sizes and mixers.</param>
@@ -58,6 +60,9 @@ public sealed class LanguageModel : IDisposable
     /// <summary>The mixers, one a block.</summary>
     public IEnumerable<Mixer> Mixers => _blocks.Select(block => block.Mixer);
 
+    /// <summary>What the model's sessions share while they read.</summary>
+    internal StepWorkspace Workspace => _workspace ??= new StepWorkspace(this);
+
     private Parameter Head => _head ?? _embedding;
 
     /// <summary>The mean cross-entropy of a batch, in nats per predicted token.</summary>
@@ -97,8 +102,10 @@ public sealed class LanguageModel : IDisposable
         return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
     }
 
-    /// <summary>Starts reading one sequence in the recurrent form.</summary>
-    public ModelStream CreateStream() => new(this);
+    /// <summary>Starts reading one sequence.</summary>
+    /// <param name="options">How its memory is kept; none takes the defaults.</param>
+    /// <exception cref="LociException">The options do not go with this model.</exception>
+    public Session CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
     /// <summary>Saves weights and configuration to a folder: <c>model.safetensors</c> and <c>config.json</c>, each atomically.</summary>
     /// <exception cref="LociException">They cannot be written.</exception>
@@ -159,6 +166,7 @@ public sealed class LanguageModel : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _workspace?.Dispose();
         foreach (var parameter in Parameters)
         {
             parameter.Dispose();
@@ -189,17 +197,24 @@ public sealed class LanguageModel : IDisposable
         return extents;
     }
 
-    /// <summary>One step of a stream: hidden states of the next tokens of one sequence, [rows, D].</summary>
-    internal Tensor StreamHidden(Tape tape, DeviceSpan<int> inputs, MixerState[] states)
+    /// <summary>The recurrent form: hidden states of the next tokens of some sequences, [rows, D].</summary>
+    internal Tensor StepHidden(Tape tape, DeviceSpan<int> inputs, ReadOnlySpan<StreamPart> parts)
     {
         var x = Embedding.Apply(tape, inputs, _embedding);
         for (var i = 0; i < _blocks.Length; i++)
         {
-            x = _blocks[i].Step(tape, x, states[i]);
+            x = _blocks[i].Step(tape, x, parts, i);
         }
 
         return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
     }
 
-    internal Tensor StreamLogits(Tape tape, Tensor hidden) => Linear.Apply(tape, hidden, Head);
+    /// <summary>Logits of the tokens after these rows, [rows, vocabulary].</summary>
+    internal Tensor StepLogits(Tape tape, Tensor hidden) => Linear.Apply(tape, hidden, Head);
+
+    /// <summary>Losses of the tokens after these rows, [rows].</summary>
+    internal Tensor StepLosses(Tape tape, Tensor hidden, DeviceSpan<int> targets) => LinearCrossEntropy.Apply(tape, hidden, Head, targets).RowLosses;
+
+    /// <summary>Empty states, one a block.</summary>
+    internal MixerState[] CreateStates(StateOptions options) => [.. _blocks.Select(block => block.Mixer.CreateState(options))];
 }

@@ -92,7 +92,7 @@ public sealed class IdentityTests
 
         // Token by token, against the parallel form within rounding.
         var stepped = new float[tokens.Length][];
-        using (var stream = model.CreateStream())
+        using (var stream = model.CreateSession())
         {
             for (var i = 0; i < tokens.Length; i++)
             {
@@ -110,7 +110,7 @@ public sealed class IdentityTests
         // Split anywhere, the same bits as token by token.
         for (var split = 1; split < tokens.Length; split++)
         {
-            using var stream = model.CreateStream();
+            using var stream = model.CreateSession();
             stream.Read(tokens.AsSpan(0, split));
             Assert.Equal(stepped[split - 1], stream.Logits.ToArray());
             stream.Read(tokens.AsSpan(split));
@@ -138,7 +138,7 @@ public sealed class IdentityTests
 
                     using var device = new CpuDevice(1);
                     using var model = Sharpened(configuration, device);
-                    using var stream = model.CreateStream();
+                    using var stream = model.CreateSession();
                     for (var i = 0; i < tokens.Length; i++)
                     {
                         stream.Read(tokens[i]);
@@ -312,7 +312,7 @@ public sealed class IdentityTests
             Step();
             Assert.True(GC.GetAllocatedBytesForCurrentThread() == before, $"A training step of {combination.Data} allocates.");
 
-            using var stream = model.CreateStream();
+            using var stream = model.CreateSession();
             int[] tokens = Tokens(64, 13);
             for (var i = 0; i < tokens.Length; i++)
             {

@@ -54,6 +54,8 @@ internal sealed class DeepMemory : LayerMemory
 
     internal override bool RewritesSegments => true;
 
+    internal override bool IsDeep => true;
+
     public DeepMemoryGates Gates(Tape tape, Tensor x) => new(_rate.Sigmoid(tape, x), _decay?.LogSigmoid(tape, x), _momentum?.Sigmoid(tape, x));
 
     internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)

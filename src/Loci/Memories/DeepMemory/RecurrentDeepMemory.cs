@@ -23,6 +23,31 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
 
     public override Parameter? Gain => _memory.Gain;
 
+    public override long BoundaryLength => Momentum.Length;
+
+    /// <summary>S, which is carried on into the next segment, or empty.</summary>
+    private DeviceSpan<float> Momentum =>
+        _memory.HasMomentum && Segmentation.Start == SegmentStart.Checkpoint ? Online.Slice(2 * StateLength, StateLength) : default;
+
+    public override RecurrentMemory CreateEmpty() => new RecurrentDeepMemory(Device, _memory, Segmentation, _chunkLength);
+
+    public override void SaveBoundary(DeviceSpan<float> destination)
+    {
+        if (BoundaryLength > 0)
+        {
+            Device.Copy(Momentum, destination);
+        }
+    }
+
+    public override void GoBack(DeviceSpan<float> state, DeviceSpan<float> boundary, int slots)
+    {
+        base.GoBack(state, boundary, slots);
+        if (BoundaryLength > 0 && !boundary.IsEmpty)
+        {
+            Device.Copy(boundary, Momentum);
+        }
+    }
+
     protected override void ComputeGates(Tape tape, Tensor x) => _gates = _memory.Gates(tape, x);
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) => Device.DeepStream(new DeepStreamArguments
@@ -34,9 +59,9 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
         Queries = Queries(tape, row, rows),
         Keys = Keys(tape, row, rows),
         Values = Values(tape, row, rows),
-        LearningRate = Rows(tape, _gates.LearningRate, row, rows),
-        LogDecay = Rows(tape, _gates.LogDecay, row, rows),
-        Momentum = Rows(tape, _gates.Momentum, row, rows),
+        LearningRate = RowsOf(tape, _gates.LearningRate, row, rows),
+        LogDecay = RowsOf(tape, _gates.LogDecay, row, rows),
+        Momentum = RowsOf(tape, _gates.Momentum, row, rows),
         Gain = Gain?.Data ?? default,
         Weights = memory.Slice(0, StateLength),
         Start = memory.Slice(StateLength, StateLength),

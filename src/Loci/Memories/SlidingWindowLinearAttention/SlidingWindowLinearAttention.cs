@@ -26,6 +26,8 @@ public sealed class SlidingWindowLinearAttention : MemoryRule
 
     private sealed class Gates(int width, GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates(width)
     {
+        public override bool HasWindow => true;
+
         public override IReadOnlyList<Parameter> Parameters { get; } = [.. decay.Parameters, .. previous.Parameters, .. write.Parameters];
 
         public override GateValues Compute(Tape tape, Tensor x) => new(decay.LogSigmoid(tape, x), previous.Sigmoid(tape, x), write.Sigmoid(tape, x));

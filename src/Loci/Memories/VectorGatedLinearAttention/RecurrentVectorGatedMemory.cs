@@ -10,7 +10,7 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
     private readonly int _heads;
     private readonly int _width;
     private readonly DeviceSpan<float> _tail;  // sums of log alpha over the online segment, [D]
-    private readonly GrowingMemory _tails;     // of the cached segments, [slots, D]
+    private readonly SharedRows _tails;        // of the cached segments, [slots, D]
     private readonly float[] _hostTail;
     private Tensor? _logDecay;
 
@@ -21,12 +21,13 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
         _heads = heads;
         _width = width;
         _hostTail = new float[heads * width];
-        _tail = device.Allocate<float>(_hostTail.Length);
-        device.Clear(_tail);
-        _tails = new GrowingMemory(device, _hostTail.Length);
+        _tail = Buffer(_hostTail.Length);
+        _tails = new SharedRows(device, _hostTail.Length);
     }
 
-    public override long Bytes => base.Bytes + (sizeof(float) * _tails.Data.Length);
+    public override IEnumerable<SharedRows> Rows => [_tails];
+
+    public override RecurrentMemory CreateEmpty() => new RecurrentVectorGatedMemory(Device, _decay, Segmentation, _heads, _width);
 
     protected override void ComputeGates(Tape tape, Tensor x) => _logDecay = _decay.Compute(tape, x);
 
@@ -49,8 +50,8 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
         }
 
         Device.Copy(right, left);
-        Device.AddScaled(_tails[last], 1, _tails[last - 1]);
-        _tails.RemoveLast();
+        Device.AddScaled(_tails[last], 1, _tails.Writable(last - 1));
+        _tails.Truncate(last);
     }
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) =>
@@ -63,17 +64,16 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
             Queries = Queries(tape, row, rows),
             Keys = Keys(tape, row, rows),
             Values = Values(tape, row, rows),
-            LogDecay = Rows(tape, _logDecay, row, rows),
+            LogDecay = RowsOf(tape, _logDecay, row, rows),
             IsFirstOfSegment = OnlineLength == 0,
             State = memory,
             Tail = _tail,
             Output = online,
         });
 
-    protected override void Dispose(bool disposing)
+    protected override void CopyFrom(RecurrentMemory source)
     {
-        base.Dispose(disposing);
-        Device.Free(_tail);
-        _tails.Dispose();
+        base.CopyFrom(source);
+        ((RecurrentVectorGatedMemory)source)._tails.CopyTo(_tails);
     }
 }

@@ -1,0 +1,418 @@
+using Loci.Caching;
+using Loci.Layers;
+using Loci.Models;
+using Loci.Numerics;
+
+namespace Loci.Inference;
+
+/// <summary>
+/// Reads one sequence through a model, in pieces of any size or token by token, and gives the logits of the next token. However the text is split, the bits are the same.
+/// A session can be forked, saved and taken back to where it was. Sessions share their model's weights, and forks the cached states, which never change.
+/// </summary>
+/// <remarks>A model and its sessions must be used by one thread at a time. After warm-up, nothing is allocated per token on the managed heap.</remarks>
+public sealed partial class Session : IDisposable
+{
+    private readonly SessionOptions _options;
+    private readonly Device _device;
+    private readonly float[] _logits;
+    private readonly float[] _hidden;                  // of the last token, [D]
+    private readonly SharedRows _ends;                 // hidden states at the ends of segments, [ends, D]
+    private readonly List<int> _endPositions = [];
+    private readonly StreamPart[] _parts = new StreamPart[1];
+    private MixerState[] _states;
+    private int[] _tokens = new int[1024];
+    private bool _hasLogits;
+    private bool _isDisposed;
+
+    internal Session(LanguageModel model, SessionOptions options)
+        : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining)))
+    {
+    }
+
+    private Session(LanguageModel model, SessionOptions options, MixerState[] states)
+    {
+        Model = model;
+        _options = options;
+        _device = model.Device;
+        _states = states;
+        _logits = new float[model.Configuration.VocabularySize];
+        _hidden = new float[model.Configuration.Dimension];
+        _ends = new SharedRows(_device, model.Configuration.Dimension);
+    }
+
+    /// <summary>The model that reads.</summary>
+    public LanguageModel Model { get; }
+
+    /// <summary>How the memory is kept.</summary>
+    public SessionOptions Options => _options;
+
+    /// <summary>Number of tokens read.</summary>
+    public int Position { get; private set; }
+
+    /// <summary>The tokens read.</summary>
+    public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, Position);
+
+    /// <summary>Logits of the token after the last one read, [vocabulary].</summary>
+    /// <exception cref="InvalidOperationException">Nothing has been read.</exception>
+    public ReadOnlySpan<float> Logits =>
+        _hasLogits ? _logits : throw new InvalidOperationException("Nothing has been read yet, so there are no logits: read at least one token.");
+
+    /// <summary>Bytes of memory that the sequence needs: online memories, cached states and the last few inputs. What forks share counts for each of them; what lies in a file does not count.</summary>
+    public long Bytes
+    {
+        get
+        {
+            long bytes = _ends.Bytes + (sizeof(int) * (long)Position);
+            foreach (var state in _states)
+            {
+                bytes += state.Bytes;
+            }
+
+            return bytes;
+        }
+    }
+
+    /// <summary>Number of cached states, over all blocks.</summary>
+    public int CachedStates
+    {
+        get
+        {
+            var count = 0;
+            foreach (var state in _states)
+            {
+                count += state.CachedStates;
+            }
+
+            return count;
+        }
+    }
+
+    /// <summary>The segments of each block's cache, oldest first: their lengths in tokens. Empty for a block without a cache.</summary>
+    public IReadOnlyList<IReadOnlyList<int>> Segments => [.. _states.Select(state => (IReadOnlyList<int>)[.. state.Cache?.Lengths ?? []])];
+
+    /// <summary>Reads the next tokens.</summary>
+    /// <param name="tokens">Token ids.</param>
+    /// <exception cref="ArgumentException">A token is not of the vocabulary.</exception>
+    /// <exception cref="LociException">The memory would exceed the budget, or the file cannot be written.</exception>
+    public void Read(ReadOnlySpan<int> tokens) => Read(tokens, default);
+
+    /// <summary>Reads one token.</summary>
+    /// <param name="token">Its id.</param>
+    public void Read(int token) => Read([token], default);
+
+    /// <summary>Reads the next tokens and tells how well they were predicted.</summary>
+    /// <param name="tokens">Token ids.</param>
+    /// <param name="losses">Receives -ln p of every token given all before it, in nats, [tokens]; NaN for the first token of all. May be empty.</param>
+    public void Read(ReadOnlySpan<int> tokens, Span<float> losses)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (!losses.IsEmpty && losses.Length != tokens.Length)
+        {
+            throw new ArgumentException($"{tokens.Length} tokens have as many losses, not {losses.Length}.", nameof(losses));
+        }
+
+        RequireVocabulary(tokens);
+        while (!tokens.IsEmpty)
+        {
+            var rows = NextRows(tokens.Length);
+            if (!losses.IsEmpty)
+            {
+                losses[0] = _hasLogits ? LossOf(tokens[0]) : float.NaN;
+            }
+
+            Pass(tokens[..rows], losses.IsEmpty ? default : losses[1..rows]);
+            tokens = tokens[rows..];
+            losses = losses.IsEmpty ? losses : losses[rows..];
+        }
+    }
+
+    /// <summary>Keeps the session as it is now, to be restored later.</summary>
+    public SessionSnapshot Snapshot()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        return new SessionSnapshot(
+            Model, _options, [.. _states.Select(state => state.Fork())], Tokens.ToArray(), _ends.Fork(), [.. _endPositions], _hasLogits ? [.. _hidden] : []);
+    }
+
+    /// <summary>Makes the session what it was when a snapshot of it, or of another session of the same model, was taken.</summary>
+    /// <exception cref="ArgumentException">The snapshot is of another model, or of a session with other options.</exception>
+    public void Restore(SessionSnapshot snapshot)
+    {
+        ArgumentNullException.ThrowIfNull(snapshot);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ObjectDisposedException.ThrowIf(snapshot.IsDisposed, snapshot);
+        if (snapshot.Model != Model || snapshot.Options != _options)
+        {
+            throw new ArgumentException("The snapshot is of a session of another model, or with other options.", nameof(snapshot));
+        }
+
+        MixerState[] states = [.. snapshot.States.Select(state => state.Fork())];
+        TakeOver(_states, states);
+        MarkCommon(snapshot.Ends, _ends, () => snapshot.Ends.CopyTo(_ends));
+        foreach (var state in _states)
+        {
+            state.Dispose();
+        }
+
+        _states = states;
+        _endPositions.Clear();
+        _endPositions.AddRange(snapshot.EndPositions);
+        _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(snapshot.Tokens));
+        Reserve(snapshot.Position);
+        snapshot.Tokens.CopyTo(_tokens, 0);
+        Position = snapshot.Position;
+        _hasLogits = snapshot.Hidden.Length > 0;
+        if (_hasLogits)
+        {
+            snapshot.Hidden.CopyTo(_hidden, 0);
+            ComputeLogits();
+        }
+    }
+
+    /// <summary>A second session that goes on from here by itself. Cached states are shared; only the online memories are copied.</summary>
+    public Session Fork()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        Session fork = new(Model, _options, [.. _states.Select(state => state.Fork())])
+        {
+            Position = Position,
+            _tokens = [.. Tokens],
+            _hasLogits = _hasLogits,
+        };
+        _ends.CopyTo(fork._ends);
+        fork._endPositions.AddRange(_endPositions);
+        _hidden.CopyTo(fork._hidden, 0);
+        _logits.CopyTo(fork._logits, 0);
+        return fork;
+    }
+
+    /// <summary>The last position at or before a given one that <see cref="Rewind"/> reaches without reading anything again: the end of a segment in all blocks.</summary>
+    public int LastReturn(int position)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(position);
+        position = Math.Min(position, Position);
+        for (var i = 0; i < _states.Length;)
+        {
+            var last = _states[i].LastReturn(position);
+            i = last < position ? 0 : i + 1;
+            position = last;
+        }
+
+        return position;
+    }
+
+    /// <summary>Goes back to where fewer tokens had been read. What lies between the last end of a segment and there is read again.</summary>
+    /// <param name="position">Number of tokens to keep, at most <see cref="Position"/>.</param>
+    public void Rewind(int position)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(position);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(position, Position);
+        if (position == Position)
+        {
+            return;
+        }
+
+        var start = LastReturn(position);
+        var end = _endPositions.BinarySearch(start);
+        if (start == position && position > 0 && end < 0)
+        {
+            // The state is at hand but not what follows from it: the last token is read again.
+            start = LastReturn(position - 1);
+            end = _endPositions.BinarySearch(start);
+        }
+
+        foreach (var state in _states)
+        {
+            state.GoBack(start);
+        }
+
+        var ends = end >= 0 ? end + 1 : ~end;
+        _hasLogits = end >= 0;
+        if (_hasLogits)
+        {
+            _device.CopyToHost(_ends[end], _hidden);
+        }
+
+        _ends.Truncate(ends);
+        _endPositions.RemoveRange(ends, _endPositions.Count - ends);
+        Position = start;
+        _unchangedTokens = Math.Min(_unchangedTokens, start);
+        if (position > start)
+        {
+            Read(_tokens.AsSpan(start, position - start));
+        }
+        else if (_hasLogits)
+        {
+            ComputeLogits();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_isDisposed)
+        {
+            return;
+        }
+
+        _isDisposed = true;
+        foreach (var state in _states)
+        {
+            state.Dispose();
+        }
+
+        _ends.Dispose();
+        CloseFile();
+    }
+
+    internal ReadOnlySpan<MixerState> States => _states;
+
+    /// <summary>One step of several sessions: session i reads token i.</summary>
+    internal static void Read(ReadOnlySpan<Session> sessions, ReadOnlySpan<int> tokens, StreamPart[] parts)
+    {
+        var model = sessions[0].Model;
+        for (var i = 0; i < sessions.Length; i++)
+        {
+            sessions[i].RequireVocabulary(tokens.Slice(i, 1));
+            sessions[i].RequireRoom(1);
+            parts[i] = new StreamPart(sessions[i]._states, 1);
+        }
+
+        var workspace = model.Workspace;
+        var hidden = workspace.Read(tokens, parts.AsSpan(0, sessions.Length));
+        var logits = model.StepLogits(workspace.Tape, hidden);
+        for (var i = 0; i < sessions.Length; i++)
+        {
+            var session = sessions[i];
+            model.Device.CopyToHost(workspace.Tape.Rows(logits, i, 1).Data, session._logits);
+            session.Finish(tokens.Slice(i, 1), workspace.Tape.Rows(hidden, i, 1));
+        }
+    }
+
+    private void Pass(ReadOnlySpan<int> tokens, Span<float> losses)
+    {
+        RequireRoom(tokens.Length);
+        var workspace = Model.Workspace;
+        _parts[0] = new StreamPart(_states, tokens.Length);
+        var hidden = workspace.Read(tokens, _parts);
+        if (!losses.IsEmpty)
+        {
+            workspace.Losses(workspace.Tape.Rows(hidden, 0, losses.Length), tokens[1..], losses);
+        }
+
+        var last = workspace.Tape.Rows(hidden, tokens.Length - 1, 1);
+        _device.CopyToHost(Model.StepLogits(workspace.Tape, last).Data, _logits);
+        Finish(tokens, last);
+    }
+
+    private void Finish(ReadOnlySpan<int> tokens, Tensor lastHidden)
+    {
+        _device.CopyToHost(lastHidden.Data, _hidden);
+        _hasLogits = true;
+        Reserve(Position + tokens.Length);
+        tokens.CopyTo(_tokens.AsSpan(Position));
+        Position += tokens.Length;
+        var isBoundary = false;
+        foreach (var state in _states)
+        {
+            if (state.Cache is { IsAtBoundary: true })
+            {
+                isBoundary = true;
+                state.KeepBoundary();
+            }
+        }
+
+        if (isBoundary && LastReturn(Position) == Position)
+        {
+            // Merged segments have lost their inner ends.
+            while (_endPositions.Count > 0 && LastReturn(_endPositions[^1]) != _endPositions[^1])
+            {
+                _endPositions.RemoveAt(_endPositions.Count - 1);
+            }
+
+            _ends.Truncate(_endPositions.Count);
+            _ends.Append(lastHidden.Data, 1);
+            _endPositions.Add(Position);
+        }
+
+        Persist(isBoundary);
+    }
+
+    /// <summary>Rows of the next step: it ends where a segment of any block does.</summary>
+    private int NextRows(int tokens)
+    {
+        var rows = Math.Min(tokens, StepWorkspace.MostRows);
+        foreach (var state in _states)
+        {
+            rows = Math.Min(rows, state.TokensToBoundary);
+        }
+
+        return rows;
+    }
+
+    private void ComputeLogits()
+    {
+        var workspace = Model.Workspace;
+        workspace.Tape.Reset();
+        var hidden = workspace.Tape.FromHost(new Shape(1, _hidden.Length), _hidden);
+        _device.CopyToHost(Model.StepLogits(workspace.Tape, hidden).Data, _logits);
+    }
+
+    /// <summary>-ln p of a token under the present logits.</summary>
+    private float LossOf(int token)
+    {
+        var largest = _logits[0];
+        foreach (var logit in _logits)
+        {
+            largest = MathF.Max(largest, logit);
+        }
+
+        var sum = 0.0;
+        foreach (var logit in _logits)
+        {
+            sum += Math.Exp(logit - largest);
+        }
+
+        return (float)(Math.Log(sum) - (_logits[token] - largest));
+    }
+
+    private void RequireVocabulary(ReadOnlySpan<int> tokens)
+    {
+        var size = Model.Configuration.VocabularySize;
+        foreach (var token in tokens)
+        {
+            if ((uint)token >= (uint)size)
+            {
+                throw new ArgumentException($"Token {token} is not of the vocabulary, whose ids go from 0 to {size - 1}.", nameof(tokens));
+            }
+        }
+    }
+
+    private void Reserve(int count)
+    {
+        if (count > _tokens.Length)
+        {
+            Array.Resize(ref _tokens, Math.Max(count, 2 * _tokens.Length));
+        }
+    }
+
+    /// <summary>Notes in new states which of their rows are already in the session's file: those that they share with the present ones.</summary>
+    private static void TakeOver(MixerState[] present, MixerState[] next)
+    {
+        for (var i = 0; i < next.Length; i++)
+        {
+            foreach (var (before, after) in present[i].Rows.Zip(next[i].Rows))
+            {
+                after.Unchanged = Math.Min(before.Unchanged, after.CommonWith(before));
+            }
+        }
+    }
+
+    private static void MarkCommon(SharedRows source, SharedRows destination, Action copy)
+    {
+        var unchanged = Math.Min(destination.Unchanged, source.CommonWith(destination));
+        copy();
+        destination.Unchanged = unchanged;
+    }
+}

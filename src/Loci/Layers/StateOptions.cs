@@ -1,0 +1,10 @@
+using Loci.Inference;
+using Loci.Numerics;
+
+namespace Loci.Layers;
+
+/// <summary>How a block keeps what it remembers of one sequence.</summary>
+/// <param name="Format">How cached states are stored.</param>
+/// <param name="KeepsReturns">Whether the ends of segments can be returned to.</param>
+/// <param name="AfterTraining">A cache for memories that were trained without one.</param>
+internal sealed record StateOptions(StateFormat Format = StateFormat.Float32, bool KeepsReturns = true, AfterTrainingCache? AfterTraining = null);
