@@ -9,7 +9,7 @@ namespace Loci.Tests.Models;
 /// <summary>The identities of section 8 of the method on whole models, for every memory x aggregation x segmentation x start.</summary>
 public sealed class IdentityTests
 {
-    private const int Vocabulary = 31;
+    internal const int Vocabulary = 31;
 
     public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations()
     {
@@ -350,7 +350,7 @@ public sealed class IdentityTests
         };
 
     /// <summary>A model whose weights are larger than at the start of training, so that every path carries weight.</summary>
-    private static LanguageModel Sharpened(ModelConfiguration configuration, Device device)
+    internal static LanguageModel Sharpened(ModelConfiguration configuration, Device device)
     {
         var model = new LanguageModel(configuration, device, 3);
         foreach (var parameter in model.Parameters.Where(parameter => parameter.Shape.Rank == 2))
@@ -376,7 +376,7 @@ public sealed class IdentityTests
         return logits;
     }
 
-    private static int[] Tokens(int count, int seed)
+    internal static int[] Tokens(int count, int seed)
     {
         var random = new Random(seed);
         return [.. Enumerable.Range(0, count).Select(_ => random.Next(Vocabulary))];
