@@ -7,6 +7,7 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["layer"] = LayerBenchmark.Run,
     ["overhead"] = CacheOverheadBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
+    ["session"] = SessionBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };
 

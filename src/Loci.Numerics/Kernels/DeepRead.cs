@@ -52,7 +52,8 @@ internal static unsafe class DeepRead
             MemoryVector.Scale(gates == null ? 1 : gates[(t * group.Line) + group.Count], o + ((long)t * stride), y + ((long)t * stride), d);
         }
 
-        for (var i = 0; i < group.Count; i++)
+        var first = gates == null ? 0 : MemoryRead.NextRead(work, group, gates, 0);
+        for (var i = first; i < group.Count; i = gates == null ? i + 1 : MemoryRead.NextRead(work, group, gates, i + 1))
         {
             float* weights = null;
             for (var next = 0; next < group.Rows;)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Loci.Numerics.Operations;
 
 namespace Loci.Numerics.Kernels;
@@ -228,7 +229,7 @@ internal static unsafe class MemoryRead
             MemoryVector.Scale(gates[(t * group.Line) + group.Count], o + ((long)t * stride), y + ((long)t * stride), d);
         }
 
-        for (var i = 0; i < group.Count; i++)
+        for (var i = NextRead(work, group, gates, 0); i < group.Count; i = NextRead(work, group, gates, i + 1))
         {
             float* n = null;
             for (var next = 0; next < group.Rows;)
@@ -590,39 +591,8 @@ internal static unsafe class MemoryRead
     {
         if (topK > 0 && topK < count)
         {
-            // The k-th largest by repeated selection: k is small, and nothing is allocated.
-            var chosen = 0;
-            var threshold = float.PositiveInfinity;
-            var thresholdIndex = -1;
-            while (chosen < topK)
-            {
-                var best = -1;
-                for (var i = 0; i < count; i++)
-                {
-                    var isAfter = logits[i] < threshold || (logits[i] == threshold && i > thresholdIndex);
-                    if (isAfter && (best < 0 || logits[i] > logits[best]))
-                    {
-                        best = i;
-                    }
-                }
-
-                if (best < 0)
-                {
-                    break; // not a number: nothing compares, and the gates below show it
-                }
-
-                threshold = logits[best];
-                thresholdIndex = best;
-                chosen++;
-            }
-
-            for (var i = 0; i < count; i++)
-            {
-                if (logits[i] < threshold || (logits[i] == threshold && i > thresholdIndex))
-                {
-                    logits[i] = float.NegativeInfinity;
-                }
-            }
+            SparseSoftmax(logits, count, topK);
+            return;
         }
 
         var maximum = logits[count];
@@ -643,6 +613,91 @@ internal static unsafe class MemoryRead
         {
             logits[i] *= scale;
         }
+    }
+
+    private static void SparseSoftmax(float* logits, int count, int topK)
+    {
+        // The chosen are kept from best to worst; a later one must be larger to come before an earlier one.
+        var chosen = stackalloc int[topK];
+        var values = stackalloc float[topK];
+        var found = 0;
+        for (var i = 0; i < count;)
+        {
+            if (found == topK)
+            {
+                i = NextAbove(logits, i, count, values[topK - 1]);
+                if (i == count)
+                {
+                    break;
+                }
+            }
+            else if (float.IsNaN(logits[i]))
+            {
+                i++; // is not larger than anything
+                continue;
+            }
+
+            var at = found < topK ? found++ : topK - 1;
+            for (; at > 0 && logits[i] > values[at - 1]; at--)
+            {
+                values[at] = values[at - 1];
+                chosen[at] = chosen[at - 1];
+            }
+
+            values[at] = logits[i];
+            chosen[at] = i++;
+        }
+
+        var online = logits[count];
+        var maximum = found > 0 ? MathF.Max(online, values[0]) : online;
+        new Span<int>(chosen, found).Sort(new Span<float>(values, found));
+        var sum = 0f;
+        for (var i = 0; i < found; i++)
+        {
+            values[i] = MathF.Exp(values[i] - maximum);
+            sum += values[i];
+        }
+
+        online = MathF.Exp(online - maximum);
+        sum += online;
+        var scale = 1 / sum;
+        MemoryVector.Zero(logits, count);
+        for (var i = 0; i < found; i++)
+        {
+            logits[chosen[i]] = values[i] * scale;
+        }
+
+        logits[count] = online * scale;
+    }
+
+    /// <summary>The first of the values from <paramref name="first"/> on that is larger than a threshold, or <paramref name="count"/>.</summary>
+    private static int NextAbove(float* values, int first, int count, float threshold)
+    {
+        var i = first;
+        var limit = new Vector<float>(threshold);
+        while (i <= count - Vector<float>.Count && !Vector.GreaterThanAny(Vector.Load(values + i), limit))
+        {
+            i += Vector<float>.Count;
+        }
+
+        while (i < count && !(values[i] > threshold))
+        {
+            i++;
+        }
+
+        return i;
+    }
+
+    /// <summary>The first of a group's states from <paramref name="first"/> on that some row may read: only where a single row reads few of many are there any to leave out.</summary>
+    internal static int NextRead(in Work work, in Group group, float* gates, int first)
+    {
+        if (first >= group.Count || group.Rows > 1 || work.Options.TopK == 0 || work.Options.TopK >= group.Count)
+        {
+            return first;
+        }
+
+        var next = new ReadOnlySpan<float>(gates + first, group.Count - first).IndexOfAnyExcept(0f);
+        return next < 0 ? group.Count : first + next;
     }
 
     /// <summary>The sum of the online segment's keys before the group's first row.</summary>

@@ -232,6 +232,25 @@ internal sealed class RecurrentCache : IDisposable
         _plannedSlots = -1;
     }
 
+    /// <summary>Fills the cache as if so many tokens had been read, with states and keys that are <paramref name="noise"/>: for measurements.</summary>
+    public void Fill(int tokens, DeviceSpan<float> noise)
+    {
+        for (var rest = _segmentation.IsNone ? 0 : tokens / _segmentation.Length; rest > 0;)
+        {
+            var blocks = _mergesStates ? 1 << System.Numerics.BitOperations.Log2((uint)rest) : 1;
+            if (!_averages || _states.Count == 0)
+            {
+                _device.EncodeState(noise.Slice(16 * (_lengths.Count % 64), _memory.StateLength), _format, _width, _states.Append());
+                _pooledKeys?.Append(noise.Slice(16 * (_lengths.Count % 61), _dimension), 1);
+                _keySums?.Append(noise.Slice(0, _dimension), 1);
+                _lengths.Add(0);
+            }
+
+            _lengths[^1] += blocks * _segmentation.Length;
+            rest -= blocks;
+        }
+    }
+
     public void Dispose()
     {
         foreach (var span in _buffers)

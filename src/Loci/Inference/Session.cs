@@ -268,6 +268,34 @@ public sealed partial class Session : IDisposable
 
     internal ReadOnlySpan<MixerState> States => _states;
 
+    /// <summary>Makes an unused session's memory as large as if so many tokens had been read, with contents that mean nothing: for measurements of time and space.</summary>
+    internal void Fill(int tokens)
+    {
+        var random = new Random(1);
+        var longest = _states.Max(state => state.Rows.Concat([_ends]).Max(rows => rows.RowLength)) + (4L * Model.Configuration.Dimension);
+        foreach (var state in _states)
+        {
+            longest = Math.Max(longest, state.Buffers.Select(buffer => buffer.Length).DefaultIfEmpty().Max());
+        }
+
+        var values = new float[longest + 1024];
+        foreach (ref var value in values.AsSpan())
+        {
+            value = 0.2f * (random.NextSingle() - 0.5f);
+        }
+
+        var noise = _device.Allocate<float>(values.Length);
+        _device.CopyFromHost<float>(values, noise);
+        foreach (var state in _states)
+        {
+            state.Fill(tokens, noise);
+        }
+
+        _device.Free(noise);
+        Reserve(tokens);
+        Position = tokens;
+    }
+
     /// <summary>One step of several sessions: session i reads token i.</summary>
     internal static void Read(ReadOnlySpan<Session> sessions, ReadOnlySpan<int> tokens, StreamPart[] parts)
     {

@@ -97,6 +97,17 @@ public sealed class AttentionMixer : Mixer, IDisposable
             return fork;
         }
 
+        public override void Fill(int tokens, DeviceSpan<float> noise)
+        {
+            for (var i = 0; i < tokens; i++)
+            {
+                Keys.Append(noise.Slice(16 * (i % 64), dimension), 1);
+                Values.Append(noise.Slice(16 * (i % 61), dimension), 1);
+            }
+
+            Position = tokens;
+        }
+
         protected override void Dispose(bool disposing)
         {
             Keys.Dispose();

@@ -51,6 +51,13 @@ internal abstract class MixerState : IDisposable
         numbers = numbers[1..];
     }
 
+    /// <summary>Makes the state as large as if so many tokens had been read: for measurements.</summary>
+    public virtual void Fill(int tokens, DeviceSpan<float> noise)
+    {
+        Cache?.Fill(tokens, noise);
+        Position = tokens;
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
