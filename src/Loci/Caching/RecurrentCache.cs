@@ -75,7 +75,7 @@ internal sealed class RecurrentCache : IDisposable
         }
 
         _decoded = _format == StateFormat.Float32 ? default : device.Allocate<float>(memory.StateLength);
-        _states = Keep(Device.StoredLength(_format, memory.StateLength, width));
+        _states = Keep(Device.StoredLength(_format, memory.StateLength, width), true);
         _pooledKeys = _isRouted ? Keep(_dimension) : null;
         _keySums = _isRouted && _mergesStates ? Keep(_dimension) : null;
         _plan = new MemoryPlan(device);
@@ -103,7 +103,44 @@ internal sealed class RecurrentCache : IDisposable
     public long BoundaryLength => _memory.BoundaryLength;
 
     /// <summary>Bytes of memory, forks' shares included.</summary>
-    public long Bytes => _memory.Bytes + (_levels?.Bytes ?? 0) + (sizeof(float) * (_buffers.Sum(buffer => buffer.Length) + _decoded.Length)) + _rows.Sum(rows => rows.Bytes);
+    public long Bytes
+    {
+        get
+        {
+            var bytes = _memory.Bytes + (_levels?.Bytes ?? 0) + (sizeof(float) * _decoded.Length);
+            foreach (var buffer in _buffers)
+            {
+                bytes += buffer.Length * sizeof(float);
+            }
+
+            foreach (var rows in _rows)
+            {
+                bytes += rows.Bytes;
+            }
+
+            return bytes;
+        }
+    }
+
+    /// <summary>Bytes that the end of a segment adds.</summary>
+    public long BytesPerSegment
+    {
+        get
+        {
+            long floats = 0;
+            foreach (var rows in _rows)
+            {
+                floats += rows.RowLength;
+            }
+
+            foreach (var rows in _memory.Rows)
+            {
+                floats += rows.RowLength;
+            }
+
+            return floats * sizeof(float);
+        }
+    }
 
     /// <summary>The cached states.</summary>
     public SharedRows States => _states;
@@ -468,9 +505,9 @@ internal sealed class RecurrentCache : IDisposable
         return buffer;
     }
 
-    private SharedRows Keep(long rowLength)
+    private SharedRows Keep(long rowLength, bool isAlone = false)
     {
-        SharedRows rows = new(_device, rowLength);
+        SharedRows rows = new(_device, rowLength, isAlone);
         _rows.Add(rows);
         return rows;
     }

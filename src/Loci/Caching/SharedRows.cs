@@ -19,12 +19,15 @@ internal sealed class SharedRows : IDisposable
     private int _tableCount;   // addresses in the table that are right
     private int _pageCount;
 
-    public SharedRows(Device device, long rowLength)
+    /// <param name="device">Where they live.</param>
+    /// <param name="rowLength">Floats of a row.</param>
+    /// <param name="isAlone">Whether every row has a page of its own, so that it can be left in a file.</param>
+    public SharedRows(Device device, long rowLength, bool isAlone = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rowLength);
         _device = device;
         RowLength = rowLength;
-        _shift = rowLength >= PageFloats ? 0 : BitOperations.Log2((ulong)(PageFloats / rowLength));
+        _shift = isAlone || rowLength >= PageFloats ? 0 : BitOperations.Log2((ulong)(PageFloats / rowLength));
     }
 
     /// <summary>Floats of a row.</summary>
@@ -151,7 +154,7 @@ internal sealed class SharedRows : IDisposable
     /// <summary>The same rows; what is written to either later is not seen by the other.</summary>
     public SharedRows Fork()
     {
-        SharedRows fork = new(_device, RowLength);
+        SharedRows fork = new(_device, RowLength, _shift == 0);
         CopyTo(fork);
         return fork;
     }

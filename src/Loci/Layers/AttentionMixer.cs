@@ -76,7 +76,11 @@ public sealed class AttentionMixer : Mixer, IDisposable
 
         public override long Bytes => Keys.Bytes + Values.Bytes;
 
+        public override bool ReadsEverything => true;
+
         public override IEnumerable<DeviceSpan<float>> Buffers => [];
+
+        public override long BytesAdded(int tokens) => 2L * tokens * dimension * sizeof(float);
 
         public override IEnumerable<SharedRows> Rows => [Keys, Values];
 

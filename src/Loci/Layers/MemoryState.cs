@@ -37,6 +37,8 @@ internal sealed class MemoryState : MixerState
 
     public override long Bytes => _cache.Bytes + (sizeof(float) * _convolution.Length) + (_returns?.Rows?.Bytes ?? 0);
 
+    public override long BytesAdded(int tokens) => base.BytesAdded(tokens) + (tokens >= TokensToBoundary ? (_returns?.Rows?.RowLength ?? 0) * sizeof(float) : 0);
+
     public override int TokensToBoundary => _cache.TokensToBoundary;
 
     public override IEnumerable<DeviceSpan<float>> Buffers => _convolution.IsEmpty ? _cache.Buffers : [.. _cache.Buffers, _convolution];

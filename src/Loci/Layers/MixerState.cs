@@ -15,6 +15,12 @@ internal abstract class MixerState : IDisposable
     /// <summary>The cache, where there is one.</summary>
     public virtual RecurrentCache? Cache => null;
 
+    /// <summary>Bytes that reading so many tokens adds, which end no segment before the last of them.</summary>
+    public virtual long BytesAdded(int tokens) => tokens >= TokensToBoundary ? Cache!.BytesPerSegment : 0;
+
+    /// <summary>Whether every token reads everything that is kept.</summary>
+    public virtual bool ReadsEverything => Cache?.ReadsAllStates ?? false;
+
     /// <summary>Number of cached states.</summary>
     public int CachedStates => Cache?.CachedStates ?? 0;
 

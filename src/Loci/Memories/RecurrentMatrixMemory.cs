@@ -29,11 +29,9 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         _boundary = Buffer(2L * _dimension);
         _tail = Buffer(2L * heads);
         _scaledKey = Buffer(width);
-        _tails = new SharedRows(device, (2L * heads) + (2L * _dimension));
+        _tails = KeepRows((2L * heads) + (2L * _dimension));
         _hostTail = new float[2 * heads];
     }
-
-    public override IEnumerable<SharedRows> Rows => [_tails];
 
     // The window may reach back over the segment's end.
     public override long BoundaryLength => _gates.HasWindow ? _previous.Length : 0;
@@ -150,11 +148,5 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
         });
         Device.Copy(Keys(tape, row + rows - 1, 1), _previous.Slice(0, _dimension));
         Device.Copy(Values(tape, row + rows - 1, 1), _previous.Slice(_dimension));
-    }
-
-    protected override void CopyFrom(RecurrentMemory source)
-    {
-        base.CopyFrom(source);
-        ((RecurrentMatrixMemory)source)._tails.CopyTo(_tails);
     }
 }

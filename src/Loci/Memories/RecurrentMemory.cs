@@ -12,6 +12,7 @@ internal abstract class RecurrentMemory : IDisposable
 {
     private readonly SharedRows? _continuations;  // [slots, full length]
     private readonly List<DeviceSpan<float>> _buffers = [];
+    private readonly List<SharedRows> _rows = [];
     private Tensor? _q;
     private Tensor? _k;
     private Tensor? _v;
@@ -29,7 +30,7 @@ internal abstract class RecurrentMemory : IDisposable
         Online = Buffer(fullLength);
         if (rewrites && segmentation.MakesUpSegments)
         {
-            _continuations = new SharedRows(device, fullLength);
+            _continuations = KeepRows(fullLength);
         }
     }
 
@@ -40,13 +41,30 @@ internal abstract class RecurrentMemory : IDisposable
     public DeviceSpan<float> State => Online.Slice(0, StateLength);
 
     /// <summary>Bytes that the sequence needs beside its cached states.</summary>
-    public long Bytes => (sizeof(float) * _buffers.Sum(buffer => buffer.Length)) + Rows.Sum(rows => rows.Bytes);
+    public long Bytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (var buffer in _buffers)
+            {
+                bytes += buffer.Length * sizeof(float);
+            }
+
+            foreach (var rows in _rows)
+            {
+                bytes += rows.Bytes;
+            }
+
+            return bytes;
+        }
+    }
 
     /// <summary>Everything of the sequence that changes from token to token.</summary>
     public IReadOnlyList<DeviceSpan<float>> Buffers => _buffers;
 
     /// <summary>What is kept for cached states beside them, a row each.</summary>
-    public virtual IEnumerable<SharedRows> Rows => _continuations is null ? [] : [_continuations];
+    public IReadOnlyList<SharedRows> Rows => _rows;
 
     /// <summary>Floats that, with the cached state, are what the recurrence carries behind the end of a segment.</summary>
     public virtual long BoundaryLength => 0;
@@ -134,7 +152,7 @@ internal abstract class RecurrentMemory : IDisposable
         }
 
         OnlineLength = 0;
-        foreach (var rows in Rows)
+        foreach (var rows in _rows)
         {
             rows.Truncate(Math.Min(rows.Count, slots));
         }
@@ -184,14 +202,14 @@ internal abstract class RecurrentMemory : IDisposable
             Device.Free(buffer);
         }
 
-        foreach (var rows in Rows)
+        foreach (var rows in _rows)
         {
             rows.Dispose();
         }
     }
 
     /// <summary>Takes over another memory's contents.</summary>
-    protected virtual void CopyFrom(RecurrentMemory source)
+    private void CopyFrom(RecurrentMemory source)
     {
         OnlineLength = source.OnlineLength;
         for (var i = 0; i < _buffers.Count; i++)
@@ -199,7 +217,18 @@ internal abstract class RecurrentMemory : IDisposable
             Device.Copy(source._buffers[i], _buffers[i]);
         }
 
-        source._continuations?.CopyTo(_continuations!);
+        for (var i = 0; i < _rows.Count; i++)
+        {
+            source._rows[i].CopyTo(_rows[i]);
+        }
+    }
+
+    /// <summary>Rows that go with the cached states, none at the start of the sequence.</summary>
+    protected SharedRows KeepRows(long rowLength)
+    {
+        SharedRows rows = new(Device, rowLength);
+        _rows.Add(rows);
+        return rows;
     }
 
     /// <summary>Memory of the sequence, zero at its start.</summary>

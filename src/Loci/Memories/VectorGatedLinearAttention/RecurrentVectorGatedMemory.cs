@@ -22,10 +22,8 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
         _width = width;
         _hostTail = new float[heads * width];
         _tail = Buffer(_hostTail.Length);
-        _tails = new SharedRows(device, _hostTail.Length);
+        _tails = KeepRows(_hostTail.Length);
     }
-
-    public override IEnumerable<SharedRows> Rows => [_tails];
 
     public override RecurrentMemory CreateEmpty() => new RecurrentVectorGatedMemory(Device, _decay, Segmentation, _heads, _width);
 
@@ -70,10 +68,4 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
             Tail = _tail,
             Output = online,
         });
-
-    protected override void CopyFrom(RecurrentMemory source)
-    {
-        base.CopyFrom(source);
-        ((RecurrentVectorGatedMemory)source)._tails.CopyTo(_tails);
-    }
 }
