@@ -26,7 +26,24 @@ public static class AtomicFile
         ArgumentNullException.ThrowIfNull(write);
         try
         {
-            Replace(Resolve(path), write);
+            Replace(Resolve(path), write, overwrite: true).Dispose();
+        }
+        catch (Exception exception) when (FileFailure.Is(exception))
+        {
+            throw FileFailure.Writing(path, exception);
+        }
+    }
+
+    /// <summary>As <see cref="Write"/>, and hands the new file over still open for reading and writing; no other process can have opened it in between.</summary>
+    /// <param name="path">The file to create or replace; its folder must exist.</param>
+    /// <param name="overwrite">Whether it may be there already.</param>
+    /// <param name="write">Writes the new content; it must leave the stream open, and may keep it.</param>
+    /// <exception cref="LociException">As <see cref="Write"/>, or the file is there and may not be.</exception>
+    internal static FileStream Hold(string path, bool overwrite, Action<FileStream> write)
+    {
+        try
+        {
+            return Replace(Resolve(path), write, overwrite);
         }
         catch (Exception exception) when (FileFailure.Is(exception))
         {
@@ -72,7 +89,7 @@ public static class AtomicFile
         return file.LinkTarget is null ? full : file.ResolveLinkTarget(returnFinalTarget: true)!.FullName;
     }
 
-    private static void Replace(string path, Action<Stream> write)
+    private static FileStream Replace(string path, Action<FileStream> write, bool overwrite)
     {
         string folder = Path.GetDirectoryName(path)!;
         string name = Path.GetFileName(path);
@@ -80,7 +97,7 @@ public static class AtomicFile
         string aside = Path.Combine(folder, $".{name}{Marker}{Guid.NewGuid().ToString("N")[..12]}");
         // Held until after the rename, so that no other writer takes it for a leftover; Windows renames an open file only if deletion is shared.
         FileShare share = OperatingSystem.IsWindows() ? FileShare.Delete : FileShare.None;
-        FileStream stream = new(aside, FileMode.CreateNew, FileAccess.Write, share, BufferSize);
+        FileStream stream = new(aside, FileMode.CreateNew, FileAccess.ReadWrite, share, BufferSize);
         try
         {
             write(stream);
@@ -91,7 +108,7 @@ public static class AtomicFile
 
             stream.Flush(flushToDisk: true);
             KeepPermissions(path, stream);
-            File.Move(aside, path, overwrite: true);
+            File.Move(aside, path, overwrite);
         }
         catch
         {
@@ -99,8 +116,8 @@ public static class AtomicFile
             throw;
         }
 
-        stream.Dispose();
         FlushFolder(folder);
+        return stream;
     }
 
     private static void KeepPermissions(string path, FileStream stream)

@@ -7,9 +7,14 @@ namespace Loci.Formats;
 internal static class Crc32C
 {
     /// <summary>The checksum of <paramref name="data"/>.</summary>
-    public static uint Compute(ReadOnlySpan<byte> data)
+    public static uint Compute(ReadOnlySpan<byte> data) => Append(0, data);
+
+    /// <summary>The checksum of data that comes in pieces.</summary>
+    /// <param name="checksum">The checksum of what came before; 0 for nothing.</param>
+    /// <param name="data">The next piece.</param>
+    public static uint Append(uint checksum, ReadOnlySpan<byte> data)
     {
-        uint crc = uint.MaxValue;
+        uint crc = ~checksum;
         for (; data.Length >= sizeof(ulong); data = data[sizeof(ulong)..])
         {
             crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(data));
