@@ -21,6 +21,7 @@ public sealed partial class Session : IDisposable
     private readonly StreamPart[] _parts = new StreamPart[1];
     private MixerState[] _states;
     private int[] _tokens = new int[1024];
+    private readonly bool _hasSegments;                // whether any block caches states
     private bool _hasLogits;
     private bool _isDisposed;
 
@@ -35,6 +36,7 @@ public sealed partial class Session : IDisposable
         _options = options;
         _device = model.Device;
         _states = states;
+        _hasSegments = states.Any(state => state.TokensToBoundary != int.MaxValue);
         _logits = new float[model.Configuration.VocabularySize];
         _hidden = new float[model.Configuration.Dimension];
         _ends = new SharedRows(_device, model.Configuration.Dimension);
@@ -155,6 +157,7 @@ public sealed partial class Session : IDisposable
         }
 
         _states = states;
+        FindContents();
         _endPositions.Clear();
         _endPositions.AddRange(snapshot.EndPositions);
         _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(snapshot.Tokens));

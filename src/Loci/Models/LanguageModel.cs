@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 using Loci.Formats;
 using Loci.Inference;
 using Loci.Layers;
@@ -161,6 +164,21 @@ public sealed class LanguageModel : IDisposable
         {
             throw new LociException($"The weights {path} hold the tensor {unknown.Name}, which this model does not have: use the configuration that was saved with them.");
         }
+    }
+
+    /// <summary>A digest of the configuration and all weights, by which a session's file knows its model.</summary>
+    internal string Fingerprint()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Encoding.UTF8.GetBytes(Configuration.ToJson()));
+        var values = new float[Parameters.Max(parameter => parameter.Shape.Count)];
+        foreach (var parameter in Parameters)
+        {
+            parameter.Save(values);
+            hash.AppendData(MemoryMarshal.AsBytes(values.AsSpan(0, (int)parameter.Shape.Count)));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     /// <inheritdoc/>
