@@ -24,6 +24,7 @@ public sealed partial class Session : IDisposable
     private readonly bool _hasSegments;                // whether any block caches states
     private bool _hasLogits;
     private bool _isDisposed;
+    private SegmentReadHandler? _readHandler;
 
     internal Session(LanguageModel model, SessionOptions options)
         : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining)))
@@ -92,6 +93,17 @@ public sealed partial class Session : IDisposable
     /// <summary>The segments of each block's cache, oldest first: their lengths in tokens. Empty for a block without a cache.</summary>
     public IReadOnlyList<IReadOnlyList<int>> Segments => [.. _states.Select(state => (IReadOnlyList<int>)[.. state.Cache?.Lengths ?? []])];
 
+    /// <summary>Is told what every token reads in every block with a cache; null tells no one.</summary>
+    public SegmentReadHandler? ReadHandler
+    {
+        get => _readHandler;
+        set
+        {
+            _readHandler = value;
+            SetObservers();
+        }
+    }
+
     /// <summary>Reads the next tokens.</summary>
     /// <param name="tokens">Token ids.</param>
     /// <exception cref="ArgumentException">A token is not of the vocabulary.</exception>
@@ -158,6 +170,7 @@ public sealed partial class Session : IDisposable
 
         _states = states;
         FindContents();
+        SetObservers();
         _endPositions.Clear();
         _endPositions.AddRange(snapshot.EndPositions);
         _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(snapshot.Tokens));
@@ -416,6 +429,17 @@ public sealed partial class Session : IDisposable
             if ((uint)token >= (uint)size)
             {
                 throw new ArgumentException($"Token {token} is not of the vocabulary, whose ids go from 0 to {size - 1}.", nameof(tokens));
+            }
+        }
+    }
+
+    private void SetObservers()
+    {
+        for (var i = 0; i < _states.Length; i++)
+        {
+            if (_states[i].Cache is { } cache)
+            {
+                cache.Observer = _readHandler is null ? null : new ReadObserver(i, _readHandler);
             }
         }
     }

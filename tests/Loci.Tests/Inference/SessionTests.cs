@@ -146,6 +146,41 @@ public sealed class SessionTests
         Assert.All([.. together, .. alone], session => session.Dispose());
     }
 
+    [Theory]
+    [InlineData("linear", AggregationKind.GatedResidual)]
+    [InlineData("dla", AggregationKind.MemorySoup)]
+    [InlineData("titans", AggregationKind.SparseSelective)]
+    [InlineData("linear", AggregationKind.Residual)]
+    public void TheHandlerSeesWhatEveryTokenReads(string memory, AggregationKind aggregation)
+    {
+        using var device = new CpuDevice(1);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var session = model.CreateSession();
+        var seen = new int[2];
+        session.ReadHandler = read =>
+        {
+            Assert.Equal(seen[read.Layer], read.Position);
+            seen[read.Layer] += read.Tokens;
+            Assert.Equal(2, read.Heads);
+            Assert.Equal(Enumerable.Repeat(8, read.Position / 8), read.Segments);
+            Assert.InRange(read.Tokens, 1, 8 - (read.Position % 8));
+            var line = read.Segments.Count + 1;
+            Assert.Equal(aggregation == AggregationKind.Residual ? 0 : read.Heads * read.Tokens * line, read.Gates.Length);
+            for (var start = 0; start < read.Gates.Length; start += line)
+            {
+                var gates = read.Gates.Slice(start, line);
+                Assert.Equal(1, gates.ToArray().Sum(), 1e-5);
+                Assert.Equal(aggregation == AggregationKind.SparseSelective ? Math.Min(3, line) : line, gates.ToArray().Count(gate => gate > 0));
+            }
+        };
+        session.Read(IdentityTests.Tokens(30, 1));
+        session.Read(IdentityTests.Tokens(11, 2));
+        Assert.Equal([41, 41], seen);
+        session.ReadHandler = null;
+        session.Read(1);
+        Assert.Equal([41, 41], seen);
+    }
+
     [Fact]
     public void LossesAreThoseOfTheLogits()
     {
