@@ -5,6 +5,9 @@ internal sealed class SharedMapping(IDisposable source)
 {
     private int _holders = 1;
 
+    /// <summary>Whether anything but the owner uses it.</summary>
+    public bool IsShared => Volatile.Read(ref _holders) > 1;
+
     public void Share() => Interlocked.Increment(ref _holders);
 
     public void Release()

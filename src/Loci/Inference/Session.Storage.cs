@@ -9,6 +9,7 @@ namespace Loci.Inference;
 public sealed partial class Session
 {
     private const int TokenStream = 0;
+    private const long GarbageAllowed = 64L << 20;
 
     private SessionFile? _file;
     private SharedMapping? _mapping;       // the same, kept open by what is mapped from it
@@ -224,11 +225,18 @@ public sealed partial class Session
             }
         }
 
-        file.Commit(WriteOnline());
+        var online = WriteOnline();
+        file.Commit(online);
         _unchangedTokens = Position;
         foreach (var rows in _fileRows)
         {
             rows.Unchanged = rows.Count;
+        }
+
+        // Merged segments and rewinding leave rows behind that are no longer there.
+        if (file.Length > (2 * (file.LiveBytes + online.Length)) + GarbageAllowed && !_mapping!.IsShared)
+        {
+            file.Compact();
         }
     }
 
