@@ -120,6 +120,9 @@ public sealed unsafe partial class CpuDevice
         StateCodec.Decode(format, Pointer(stored), state.Length, width, 0, state.Length, Pointer(state));
     }
 
+    internal override void IndexKey(DeviceSpan<float> block, int slot, DeviceSpan<float> key, int heads) =>
+        KeyIndex.Set(Pointer(block), slot, Pointer(key), heads, (int)(key.Length / heads));
+
     internal override void CachedRead(in ReadArguments arguments)
     {
         var work = ReadWork(arguments);
@@ -183,6 +186,12 @@ public sealed unsafe partial class CpuDevice
         if (arguments.PoolsKeys)
         {
             _workers.For(arguments.Plan.SlotCount, &MemoryRead.PoolKeys, &work);
+        }
+
+        if (arguments.Plan.GroupCount == 1 && KeyIndex.Applies(work, arguments.Plan.LongestGroup, arguments.Plan.MostVisible))
+        {
+            _workers.For(arguments.Options.Heads, &KeyIndex.Choose, &work);
+            return;
         }
 
         _workers.For(arguments.Plan.GroupCount * arguments.Options.Heads, &MemoryRead.Score, &work);
@@ -302,6 +311,7 @@ public sealed unsafe partial class CpuDevice
         StatePages = new(arguments.StatePages),
         StateFormat = arguments.StateFormat,
         KeyPages = new(arguments.KeyPages),
+        IndexPages = new(arguments.IndexPages),
         Temperature = Pointer(arguments.Temperature),
         OnlineBias = Pointer(arguments.OnlineBias),
         Output = Pointer(arguments.Output),

@@ -33,6 +33,7 @@ internal static unsafe class MemoryRead
         public RowPages StatePages;
         public StateFormat StateFormat;
         public RowPages KeyPages;
+        public RowPages IndexPages;
         public float* Temperature;
         public float* OnlineBias;
         public float* Output;
@@ -701,7 +702,7 @@ internal static unsafe class MemoryRead
     }
 
     /// <summary>The sum of the online segment's keys before the group's first row.</summary>
-    private static void StartRunning(in Work work, int head, float* running)
+    internal static void StartRunning(in Work work, int head, float* running)
     {
         if (work.InitialKeys != null)
         {

@@ -181,6 +181,42 @@ public sealed class SessionTests
         Assert.Equal([41, 41], seen);
     }
 
+    /// <summary>With many segments a single token finds the best through the index of keys: the same segments and bits as the full scores give several tokens at once.</summary>
+    [Theory]
+    [InlineData("linear", 2, 1f)]
+    [InlineData("gla", 4, -3f)]
+    [InlineData("dla", 1, 10f)]
+    [InlineData("gated-delta-net", 40, 0.1f)]
+    public void TheIndexOfKeysFindsTheSegmentsThatAllScoresFind(string memory, int topK, float temperature)
+    {
+        using var device = new CpuDevice(2);
+        var configuration = IdentityTests.Configuration(memory, AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint, 4, 4, topK);
+        configuration = configuration with
+        {
+            Mixers = [configuration.Mixers[0] with { Cache = configuration.Mixers[0].Cache with { Router = new() { InitialTemperature = temperature, OnlineBias = 0.5f } } }],
+        };
+        using var model = IdentityTests.Sharpened(configuration, device);
+        var tokens = IdentityTests.Tokens(1500, 17);
+        using Session together = model.CreateSession(), stepped = model.CreateSession();
+        together.Read(tokens.AsSpan(0, 1100));
+        stepped.Read(tokens.AsSpan(0, 1100));
+        for (var i = 1100; i < tokens.Length; i++)
+        {
+            stepped.Read(tokens[i]);
+            if (i % 4 == 2)
+            {
+                together.Read(tokens.AsSpan(i - 2, 3));
+                Assert.Equal(together.Logits.ToArray(), stepped.Logits.ToArray());
+            }
+            else if (i % 4 == 3)
+            {
+                together.Rewind(together.Position - 3);
+                together.Read(tokens.AsSpan(i - 3, 4));
+                Assert.Equal(together.Logits.ToArray(), stepped.Logits.ToArray());
+            }
+        }
+    }
+
     [Fact]
     public void LossesAreThoseOfTheLogits()
     {

@@ -1,0 +1,165 @@
+using System.Numerics;
+using System.Runtime.Intrinsics;
+using Loci.Numerics.Operations;
+
+namespace Loci.Numerics.Kernels;
+
+/// <summary>
+/// Router keys in eight bits, to find the few of many segments that a token reads without looking at all keys: a score computed from them is off by at most half a step in every
+/// dimension, so that all segments that could be among the best k are known, and only their scores are computed as they are. The outcome is that of the full scores, bit for bit.
+/// </summary>
+/// <remarks>
+/// A block holds 64 slots: for every head their 64 scales, then for every dimension 64 whole numbers, one a slot.
+/// </remarks>
+internal static unsafe class KeyIndex
+{
+    public const int BlockSlots = 64;
+
+    /// <summary>Floats of a block.</summary>
+    public static long BlockLength(int heads, int width) => heads * HeadLength(width);
+
+    /// <summary>Puts one slot's key, [H, d], into its block.</summary>
+    public static void Set(float* block, int slot, float* key, int heads, int width)
+    {
+        for (var head = 0; head < heads; head++)
+        {
+            var scales = block + (head * HeadLength(width));
+            var values = (sbyte*)(scales + BlockSlots) + slot;
+            var k = key + (head * width);
+            var largest = 0f;
+            for (var i = 0; i < width; i++)
+            {
+                largest = MathF.Max(largest, MathF.Abs(k[i]));
+            }
+
+            scales[slot] = largest / 127;
+            var inverse = largest > 1e-30f ? 127 / largest : 0;
+            for (var i = 0; i < width; i++)
+            {
+                values[i * BlockSlots] = (sbyte)MathF.Round(k[i] * inverse);
+            }
+        }
+    }
+
+    /// <summary>Whether a read can use the index: one row that reads few of many segments, each head for itself.</summary>
+    public static bool Applies(in MemoryRead.Work work, int rows, int count) =>
+        !work.IndexPages.IsEmpty && rows == 1 && work.Options.TopK > 0 && !work.Options.SharesGates && count >= 4 * BlockSlots && work.Options.TopK <= BlockSlots;
+
+    /// <summary>Scores and gates of one head and row, as <see cref="MemoryRead.Score"/> and <see cref="MemoryRead.Normalize"/> leave them; scores of segments that are not read are not computed.</summary>
+    public static void Choose(void* state, int head, int worker)
+    {
+        ref var work = ref *(MemoryRead.Work*)state;
+        var group = new MemoryRead.Group(work, 0);
+        int d = work.Width, count = group.Count, topK = work.Options.TopK;
+        var estimates = KernelScratch.Get((nuint)(count + BlockSlots + d));
+        var running = estimates + ((count + BlockSlots - 1) / BlockSlots * BlockSlots);
+        float* scores = work.Scores + group.GatesOf(head), gates = work.Gates + group.GatesOf(head);
+        var offset = ((long)group.Row * work.Stride) + (head * d);
+        var u = work.U + offset;
+        var temperature = work.Temperature[head];
+        var norm = 0f;
+        for (var i = 0; i < d; i++)
+        {
+            norm += MathF.Abs(u[i]);
+        }
+
+        // tau r of every segment, and in place of it the most it can be: |tau| times half a step of every dimension, and a little for rounding.
+        var margin = MathF.Abs(temperature) * norm * 0.5005f;
+        var lower = stackalloc float[topK];
+        var found = 0;
+        for (var first = 0; first < count; first += BlockSlots)
+        {
+            var scales = work.IndexPages.At(first / BlockSlots) + (head * HeadLength(d));
+            var slots = Math.Min(BlockSlots, count - first);
+            Estimate(u, (sbyte*)(scales + BlockSlots), d, estimates + first);
+            for (var i = 0; i < slots; i++)
+            {
+                // Rounding of the sums themselves, here and in the full score, is far below the half per mille that 0.5005 adds, unless the product is tiny: those are covered by the constant.
+                var estimate = temperature * estimates[first + i] * scales[i];
+                var error = (margin * scales[i]) + (1e-5f * MathF.Abs(estimate));
+                var least = estimate - error;
+                estimates[first + i] = estimate + error;
+                if (found < topK || least > lower[topK - 1])
+                {
+                    var at = found < topK ? found++ : topK - 1;
+                    for (; at > 0 && least > lower[at - 1]; at--)
+                    {
+                        lower[at] = lower[at - 1];
+                    }
+
+                    lower[at] = least;
+                }
+            }
+        }
+
+        // A segment whose most is below the k-th best least is not among the k.
+        var threshold = new Vector<float>(lower[topK - 1]);
+        new Span<float>(gates, count).Fill(float.NegativeInfinity);
+        for (var i = 0; i < count; i++)
+        {
+            if (i <= count - Vector<float>.Count && Vector.LessThanAll(Vector.Load(estimates + i), threshold))
+            {
+                i += Vector<float>.Count - 1;
+                continue;
+            }
+
+            if (!(estimates[i] < lower[topK - 1]))
+            {
+                MatrixProduct.MultiplySmall(false, true, 1, 1, d, u, work.Stride, work.KeyPages.At(i) + (head * d), work.Stride, scores + i, 1, false);
+                gates[i] = temperature * scores[i];
+            }
+        }
+
+        MemoryRead.StartRunning(work, head, running);
+        MemoryVector.AddScaled(1, work.K + offset, running, d);
+        scores[count] = MemoryVector.Dot(u, running, d) * work.Options.KeyScale(work.InitialCount + 1);
+        gates[count] = (temperature * scores[count]) + (work.OnlineBias == null ? 0 : work.OnlineBias[head]);
+        MemoryRead.Softmax(gates, count, topK);
+    }
+
+    private static long HeadLength(int width) => BlockSlots + (width * (BlockSlots / 4));
+
+    /// <summary>sums[slot] = sum over i of u[i] values[i, slot].</summary>
+    private static void Estimate(float* u, sbyte* values, int width, float* sums)
+    {
+        if (Vector512.IsHardwareAccelerated)
+        {
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            for (var i = 0; i < width; i++, values += BlockSlots)
+            {
+                var factor = Vector512.Create(u[i]);
+                s0 = Vector512.MultiplyAddEstimate(factor, Sixteen(values), s0);
+                s1 = Vector512.MultiplyAddEstimate(factor, Sixteen(values + 16), s1);
+                s2 = Vector512.MultiplyAddEstimate(factor, Sixteen(values + 32), s2);
+                s3 = Vector512.MultiplyAddEstimate(factor, Sixteen(values + 48), s3);
+            }
+
+            s0.Store(sums);
+            s1.Store(sums + 16);
+            s2.Store(sums + 32);
+            s3.Store(sums + 48);
+            return;
+        }
+
+        new Span<float>(sums, BlockSlots).Clear();
+        for (var i = 0; i < width; i++, values += BlockSlots)
+        {
+            var factor = new Vector<float>(u[i]);
+            for (var slot = 0; slot < BlockSlots; slot += Vector<sbyte>.Count)
+            {
+                Vector.Widen(Vector.Load(values + slot), out Vector<short> low, out var high);
+                Vector.Widen(low, out Vector<int> a, out var b);
+                Vector.Widen(high, out Vector<int> c, out var e);
+                Add(a, sums + slot);
+                Add(b, sums + slot + Vector<int>.Count);
+                Add(c, sums + slot + (2 * Vector<int>.Count));
+                Add(e, sums + slot + (3 * Vector<int>.Count));
+            }
+
+            void Add(Vector<int> values, float* to) => Vector.MultiplyAddEstimate(factor, Vector.ConvertToSingle(values), Vector.Load(to)).Store(to);
+        }
+    }
+
+    private static Vector512<float> Sixteen(sbyte* values) =>
+        Vector512.ConvertToSingle(Vector512.WidenLower(Vector512.WidenLower(Vector128.Load(values).ToVector256Unsafe().ToVector512Unsafe())));
+}
