@@ -1,10 +1,15 @@
+using Loci.Caching;
+using Loci.Layers;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Tests.Formats;
 using Xunit;
+using Segmentation = Loci.Caching.Segmentation;
+using SegmentStart = Loci.Caching.SegmentStart;
 
 namespace Loci.Tests.Models;
 
-/// <summary>RWKV models that were trained elsewhere.</summary>
+/// <summary>RWKV models that were trained elsewhere: the published checkpoints, their splits, and cached states beside them.</summary>
 public sealed class RwkvModelTests(ITestOutputHelper output)
 {
     public static TheoryData<string> Names => [.. RwkvModels.All];
@@ -15,30 +20,206 @@ public sealed class RwkvModelTests(ITestOutputHelper output)
     {
         using var device = new CpuDevice(1);
         using var model = RwkvModels.Load(name, device);
-        var expected = RwkvModels.ExpectedLogits(name);
-        for (var split = 0; split < 4; split++)
+        int[] prompt = RwkvModels.Prompt;
+        Close(Parallel(model, prompt)[^256..]);
+        foreach (var pieces in (int[][])[[1, 1, 1], [1, 2], [2, 1], [3]])
         {
-            // By token, at both splits, and as a whole.
-            using var stream = model.CreateStream();
-            var prompt = RwkvModels.Prompt;
-            foreach (var part in (int[][])(split == 0 ? [[prompt[0]], [prompt[1]], [prompt[2]]] : [prompt[..split], prompt[split..]]))
-            {
-                stream.Read(part);
-            }
-
-            Close(expected, stream.Logits.ToArray());
+            Close(Stream(model, prompt, pieces));
         }
 
-        Close(expected, Parallel(model, RwkvModels.Prompt)[^256..]);
-
-        void Close(float[] expected, float[] actual)
+        void Close(float[] actual)
         {
+            var expected = RwkvModels.ExpectedLogits(name);
+            Assert.Equal(expected.Length, actual.Length);
             var difference = expected.Zip(actual, (a, b) => Math.Abs(a - b)).Max();
             output.WriteLine($"{name}: largest difference {difference:g3}, largest logit {expected.Max(Math.Abs):g3}");
-            Assert.True(difference < 1e-4f, $"{difference}");
+            Assert.True(difference < 1e-4f, $"The logits differ by {difference}.");
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void EverySplitGivesTheSameBits(string name)
+    {
+        using var device = new CpuDevice(2);
+        using var model = RwkvModels.Load(name, device);
+        var text = RwkvModels.Text(40);
+        var whole = Parallel(model, text);
+        for (var length = 1; length <= text.Length; length++)
+        {
+            Assert.Equal(whole[((length - 1) * 256)..(length * 256)], Stream(model, text[..length], [length]));
+        }
+
+        for (var split = 1; split < text.Length; split++)
+        {
+            Assert.Equal(whole[^256..], Stream(model, text, [split, text.Length - split]));
+        }
+
+        Assert.Equal(whole[^256..], Stream(model, text, [.. Enumerable.Repeat(1, text.Length)]));
+
+        // Sequences of a batch do not see each other.
+        SequenceLayout layout = new();
+        layout.Set([0, 1, 9, 30], text.Length);
+        var batch = Parallel(model, text, layout);
+        Assert.Equal(
+            [.. Parallel(model, text[..1]), .. Parallel(model, text[1..9]), .. Parallel(model, text[9..30]), .. Parallel(model, text[30..])], batch);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void NoTokenSeesALaterOne(string name)
+    {
+        using var device = new CpuDevice(1);
+        using var model = RwkvModels.Load(name, device);
+        var text = RwkvModels.Text(24);
+        var before = Parallel(model, text);
+        var cached = Cached(model, text, [text.Length], Residual(model), s_segments);
+        for (var changed = 1; changed < text.Length; changed += 5)
+        {
+            int[] other = [.. text[..changed], text[changed] ^ 1, .. text[(changed + 1)..]];
+            var after = Parallel(model, other);
+            Assert.Equal(before[..(changed * 256)], after[..(changed * 256)]);
+            Assert.NotEqual(before[(changed * 256)..], after[(changed * 256)..]);
+            Assert.Equal(cached[..(changed * 64)], Cached(model, other, [text.Length], Residual(model), s_segments)[..(changed * 64)]);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void SavedModelsAreTheSameWhenLoaded(string name)
+    {
+        using TemporaryFolder folder = new();
+        using var device = new CpuDevice(1);
+        using var model = RwkvModels.Load(name, device);
+        model.Save(folder.Path);
+        using var loaded = LanguageModel.Load(folder.Path, device);
+        Assert.Equal(model.Configuration with { Mixers = [] }, loaded.Configuration with { Mixers = [] });
+        Assert.Equal(Parallel(model, RwkvModels.Text(16)), Parallel(loaded, RwkvModels.Text(16)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void TokensAllocateNothing(string name)
+    {
+        using var device = new CpuDevice(1);
+        using var model = RwkvModels.Load(name, device);
+        using var stream = model.CreateStream();
+        for (var i = 0; i < 40; i++)
+        {
+            stream.Read(i);
+        }
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 20; i++)
+        {
+            stream.Read(i);
+        }
+
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void TrainingIsRefused(string name)
+    {
+        using var device = new CpuDevice(1);
+        using var model = RwkvModels.Load(name, device);
+        using var tape = new Tape(device);
+        var ids = device.Allocate<int>(3);
+        device.CopyFromHost<int>(RwkvModels.Prompt, ids);
+        var failure = Assert.Throws<LociException>(() => model.Logits(tape, ids, new SequenceLayout(1, 3)));
+        Assert.Contains("not trained", failure.Message, StringComparison.Ordinal);
+        device.Free(ids);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void CachedStatesAreReadBesideTheOnlineMemory(string name)
+    {
+        using var device = new CpuDevice(2);
+        using var model = RwkvModels.Load(name, device);
+        var text = RwkvModels.Text(30);
+        var plain = Cached(model, text, [text.Length], new OnlineMemory(), Segmentation.None);
+
+        // One segment is the base model, whatever reads.
+        using var temperature = Gated(model, out var gated);
+        foreach (var reader in (CacheReader[])[Residual(model), gated])
+        {
+            Assert.Equal(plain, Cached(model, text, [text.Length], reader, s_segments with { Length = 30 }));
+            foreach (var start in Enum.GetValues<SegmentStart>())
+            {
+                var segments = s_segments with { Start = start };
+                var whole = Cached(model, text, [text.Length], reader, segments);
+                Assert.All(whole, value => Assert.True(float.IsFinite(value)));
+                Assert.Equal(plain[..(8 * 64)], whole[..(8 * 64)]);
+                Assert.NotEqual(plain[(8 * 64)..], whole[(8 * 64)..]);
+                Assert.Equal(whole, Cached(model, text, [5, 1, 13, 11], reader, segments));
+                Assert.Equal(whole, Cached(model, text, [.. Enumerable.Repeat(1, text.Length)], reader, segments));
+            }
+        }
+    }
+
+    private static readonly Segmentation s_segments = new(SegmentKind.Constant, 8, SegmentStart.Checkpoint);
+
+    private static Loci.Caching.ResidualMemory Residual(LanguageModel model) => new(model.Configuration.Heads, true);
+
+    /// <summary>A gated read with fixed parameters; what is returned holds them.</summary>
+    private static Parameter Gated(LanguageModel model, out CacheReader reader)
+    {
+        var cache = new CacheConfiguration { Aggregation = AggregationKind.GatedResidual };
+        Router router = new(model.Device, "", model.Configuration.Heads, cache, 0, new Initializer(0, 1));
+        reader = new Loci.Caching.GatedResidualMemory(router);
+        return router.Temperature;
+    }
+
+    /// <summary>Final hidden states, [tokens, D], of a text read in pieces from states that cache their segments.</summary>
+    private static float[] Cached(LanguageModel model, int[] tokens, int[] pieces, CacheReader reader, Segmentation segmentation)
+    {
+        using var tape = new Tape(model.Device) { IsRecording = false };
+        MixerState[] states = [.. model.Mixers.Select(mixer => ((RwkvMixer)mixer).CreateState(reader, segmentation))];
+        List<float> hidden = [];
+        foreach (var piece in Pieces(tokens, pieces))
+        {
+            tape.Reset();
+            var ids = model.Device.Allocate<int>(piece.Length);
+            model.Device.CopyFromHost<int>(piece, ids);
+            hidden.AddRange(tape.ToHost(model.StreamHidden(tape, ids, states)));
+            model.Device.Free(ids);
+        }
+
+        foreach (var state in states)
+        {
+            Assert.Equal(tokens.Length, state.Position);
+            Assert.Equal(segmentation.VisibleAt(tokens.Length), state.CachedStates);
+            state.Dispose();
+        }
+
+        return [.. hidden];
+    }
+
+    /// <summary>Logits after the last token of a text that is read in pieces.</summary>
+    private static float[] Stream(LanguageModel model, int[] tokens, int[] pieces)
+    {
+        using var stream = model.CreateStream();
+        foreach (var piece in Pieces(tokens, pieces))
+        {
+            stream.Read(piece);
+        }
+
+        return stream.Logits.ToArray();
+    }
+
+    private static IEnumerable<int[]> Pieces(int[] tokens, int[] pieces)
+    {
+        var first = 0;
+        foreach (var length in pieces)
+        {
+            yield return tokens[first..(first + length)];
+            first += length;
+        }
+    }
+
+    /// <summary>Logits after every token, [tokens, vocabulary], in the parallel form.</summary>
     private static float[] Parallel(LanguageModel model, int[] tokens, SequenceLayout? layout = null)
     {
         using var tape = new Tape(model.Device) { IsRecording = false };
