@@ -317,6 +317,15 @@ internal sealed class RwkvReader : IDisposable
             throw new LociException($"'{_path}' holds {found}; RWKV-5.2 and RWKV-7 are supported, so choose a checkpoint of one of them.");
         }
 
+        // Before a model of the header's sizes is made, which could be any.
+        var embedding = Find("emb.weight");
+        if (!embedding.Extents.SequenceEqual([vocabulary, dimension]))
+        {
+            throw new LociException(
+                $"'{_path}' is damaged: its header asks for {vocabulary} tokens and a width of {dimension}, but the tensor 'emb.weight' has the shape [{string.Join(", ", embedding.Extents)}]; fetch or convert it again.");
+        }
+
+        Find($"blocks.{layers - 1}.ln1.weight");
         var is5 = architecture == ModelArchitecture.Rwkv5;
         return new ModelConfiguration
         {

@@ -88,7 +88,9 @@ public sealed class RwkvFileTests : IDisposable
     [InlineData(3, -64, "a width of -64")]
     [InlineData(4, 0, "0 layers")]
     [InlineData(5, 8, "is quantised (type 8)")]
-    [InlineData(3, 128, "has the shape")]
+    [InlineData(3, 128, "'emb.weight' has the shape [256, 64]")]
+    [InlineData(2, int.MaxValue, "'emb.weight' has the shape [256, 64]")]
+    [InlineData(4, int.MaxValue, "has no tensor 'blocks.2147483646.ln1.weight'")]
     [InlineData(4, 13, "has no tensor 'blocks.12.ln1.weight'")]
     [InlineData(4, 11, "has the tensor 'blocks.11.")]
     public void HeadersAreChecked(int field, int value, string expected)
