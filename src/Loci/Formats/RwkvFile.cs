@@ -355,7 +355,7 @@ internal sealed class RwkvReader : IDisposable
         }
     }
 
-    private void RequireType(int type, string what)
+    private static void RequireType(int type, string what)
     {
         if (type is not (0 or 1))
         {
