@@ -13,6 +13,7 @@ public sealed class ImportTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
+    [InlineData("5v1-730K", "RWKV-5.1")]
     [InlineData("5v2-730K", "RWKV-5.2")]
     [InlineData("7v0-834K", "RWKV-7")]
     public void AnImportedModelWritesAndIsMeasured(string name, string architecture)

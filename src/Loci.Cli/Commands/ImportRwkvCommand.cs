@@ -14,7 +14,7 @@ internal static class ImportRwkvCommand
 
     public static Command Create()
     {
-        var file = new Argument<string>("FILE") { Description = "The model: a .bin file of rwkv.cpp with FP32 or FP16 weights, RWKV-5.2 or RWKV-7." };
+        var file = new Argument<string>("FILE") { Description = "The model: a .bin file of rwkv.cpp with FP32 or FP16 weights, RWKV-5.1, 5.2 or 7." };
         var folder = Options.Text("--into", "Folder to write config.json, model.safetensors and tokenizer.json to.", "FOLDER", required: true);
         var tokenizerFile = Options.Text("--tokenizer", "The model's tokenizer.json; not needed for a vocabulary of the 256 bytes.", "FILE");
         var command = new DocumentedCommand(

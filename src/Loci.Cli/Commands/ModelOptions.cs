@@ -98,7 +98,8 @@ internal sealed class ModelOptions
     {
         var mixers = configuration.Architecture switch
         {
-            ModelArchitecture.Rwkv5 => "RWKV-5.2",
+            ModelArchitecture.Rwkv51 => "RWKV-5.1",
+            ModelArchitecture.Rwkv52 => "RWKV-5.2",
             ModelArchitecture.Rwkv7 => "RWKV-7",
             _ => string.Join(" + ", configuration.Mixers.Select(Describe).Distinct()),
         };

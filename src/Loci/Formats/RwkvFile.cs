@@ -8,14 +8,14 @@ namespace Loci.Formats;
 
 /// <summary>
 /// Model files of rwkv.cpp (github.com/RWKV/rwkv.cpp, docs/FILE_FORMAT.md, versions 100 and 101) with FP32 or FP16 weights: a header of six numbers, then tensors until the
-/// end, each with its own header. RWKV-5.2 and RWKV-7 are read. Numbers are little-endian; extents stand innermost first.
+/// end, each with its own header. RWKV-5.1, 5.2 and 7 are read. Numbers are little-endian; extents stand innermost first.
 /// </summary>
 public static class RwkvFile
 {
     /// <summary>Reads a model.</summary>
     /// <param name="path">The file.</param>
     /// <param name="device">Where the model shall live.</param>
-    /// <exception cref="LociException">The file is missing, damaged or cut short, or holds something else than an RWKV-5.2 or RWKV-7 model of FP32 or FP16 weights.</exception>
+    /// <exception cref="LociException">The file is missing, damaged or cut short, or holds something else than a model of RWKV-5.1, 5.2 or 7 of FP32 or FP16 weights.</exception>
     public static LanguageModel Load(string path, Device device)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -99,7 +99,7 @@ internal sealed class RwkvReader : IDisposable
 
     public ModelConfiguration Configuration { get; }
 
-    private bool Is5 => Configuration.Architecture == ModelArchitecture.Rwkv5;
+    private bool Is5 => Configuration.Architecture != ModelArchitecture.Rwkv7;
 
     public void Dispose() => _file.Dispose();
 
@@ -144,10 +144,11 @@ internal sealed class RwkvReader : IDisposable
 
     private float[] Mixer(string prefix, string name, Shape shape) => name switch
     {
-        "shift.weight" => Is5 ? OneMinus(Rows(prefix, s_rwkv5Shifts, shape)) : Tensor(prefix + "x_rwkvag", shape),
+        "shift.weight" => Is5 ? OneMinus(Rows(prefix, s_rwkv5Shifts[..shape[0]], shape)) : Tensor(prefix + "x_rwkvag", shape),
         "norm.weight" => Tensor(prefix + "ln_x.weight", shape),
         "norm.bias" => Tensor(prefix + "ln_x.bias", shape),
         "log_decay" => LogDecay(prefix + "time_decay", shape),
+        "own_gain" when Configuration.Architecture == ModelArchitecture.Rwkv51 => PerHead(prefix + "time_first", shape),
         "own_gain" => Tensor(prefix + (Is5 ? "time_faaaa" : "r_k"), shape),
         "removal" => Tensor(prefix + "k_k", shape),
         "replacement" => Tensor(prefix + "k_a", shape),
@@ -180,9 +181,22 @@ internal sealed class RwkvReader : IDisposable
     // The file says how much of the row itself a mixture takes; the models here ask for the share of the row before.
     private static float[] OneMinus(float[] values) => Array.ConvertAll(values, value => 1 - value);
 
-    private float[] LogDecay(string name, Shape shape) => Array.ConvertAll(Tensor(name, shape), decay => decay is >= 0 and <= 1
+    private float[] LogDecay(string name, Shape shape) => Array.ConvertAll(Configuration.Architecture == ModelArchitecture.Rwkv51 ? PerHead(name, shape) : Tensor(name, shape), decay => decay is >= 0 and <= 1
         ? (float)Math.Max(Math.Log(decay), LeastLogDecay)
         : throw new LociException($"'{_path}' is damaged: the tensor '{name}' holds {decay}, but decays lie between 0 and 1; fetch or convert it again."));
+
+    /// <summary>One number per head, for every dimension of the head.</summary>
+    private float[] PerHead(string name, Shape shape)
+    {
+        var heads = Tensor(name, new Shape(Configuration.Heads));
+        var values = new float[shape.Count];
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = heads[i / Configuration.HeadWidth];
+        }
+
+        return values;
+    }
 
     private float[] Tensor(string name, Shape shape)
     {
@@ -310,11 +324,13 @@ internal sealed class RwkvReader : IDisposable
 
     private ModelConfiguration Describe(int vocabulary, int dimension, int layers)
     {
-        var architecture = Has("k_k") ? ModelArchitecture.Rwkv7 : Has("gate.weight") && Has("time_mix_g") ? ModelArchitecture.Rwkv5 : ModelArchitecture.Llama;
+        var architecture = Has("k_k") ? ModelArchitecture.Rwkv7
+            : !Has("ln_x.weight") || Has("time_maa_x") ? ModelArchitecture.Llama
+            : Has("gate.weight") ? ModelArchitecture.Rwkv52 : ModelArchitecture.Rwkv51;
         if (architecture == ModelArchitecture.Llama)
         {
-            var found = Has("time_maa_x") ? "RWKV-6" : Has("ln_x.weight") ? "RWKV-5.1" : Has("time_decay") ? "RWKV-4" : _entries.Count == 0 ? "no model" : "no RWKV model";
-            throw new LociException($"'{_path}' holds {found}; RWKV-5.2 and RWKV-7 are supported, so choose a checkpoint of one of them.");
+            var found = Has("time_maa_x") ? "RWKV-6" : Has("time_decay") ? "RWKV-4" : _entries.Count == 0 ? "no model" : "no RWKV model";
+            throw new LociException($"'{_path}' holds {found}; RWKV-5.1, 5.2 and 7 are supported, so choose a checkpoint of one of them.");
         }
 
         // Before a model of the header's sizes is made, which could be any.
@@ -326,7 +342,7 @@ internal sealed class RwkvReader : IDisposable
         }
 
         Find($"blocks.{layers - 1}.ln1.weight");
-        var is5 = architecture == ModelArchitecture.Rwkv5;
+        var is5 = architecture != ModelArchitecture.Rwkv7;
         return new ModelConfiguration
         {
             VocabularySize = vocabulary,
@@ -365,7 +381,12 @@ internal sealed class RwkvReader : IDisposable
 
     private LociException CutShort(string where) => new($"'{_path}' ends inside {where}: it was cut short, so fetch or convert it again.");
 
-    private static string NameOf(ModelArchitecture architecture) => architecture == ModelArchitecture.Rwkv5 ? "RWKV-5.2" : "RWKV-7";
+    private static string NameOf(ModelArchitecture architecture) => architecture switch
+    {
+        ModelArchitecture.Rwkv51 => "RWKV-5.1",
+        ModelArchitecture.Rwkv52 => "RWKV-5.2",
+        _ => "RWKV-7",
+    };
 
     /// <summary>Where a tensor lies.</summary>
     /// <param name="Extents">Outermost first.</param>

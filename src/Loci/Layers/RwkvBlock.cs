@@ -22,7 +22,7 @@ internal sealed class RwkvBlock : ModelBlock
     public RwkvBlock(Device device, string prefix, ModelConfiguration configuration, RwkvBlock? first, Initializer initializer)
     {
         _configuration = configuration;
-        var is5 = configuration.Architecture == ModelArchitecture.Rwkv5;
+        var is5 = configuration.Architecture != ModelArchitecture.Rwkv7;
         _inputNorm = first is null ? Norm("input_norm") : null;
         _mixerNorm = Norm("mixer_norm");
         _feedForwardNorm = Norm("feed_forward_norm");
@@ -41,13 +41,16 @@ internal sealed class RwkvBlock : ModelBlock
 
     public override Mixer Mixer => _mixer;
 
+    public static LociException NotTrained() =>
+        new("RWKV models are read, not trained, by this version: train a model of the llama architecture, or run this one on a tape that does not record.");
+
     public override IReadOnlyList<Parameter> Parameters { get; }
 
     public override Tensor Apply(Tape tape, Tensor x, SequenceLayout layout)
     {
         if (tape.IsRecording)
         {
-            throw new LociException("RWKV models are read, not trained, by this version: train a model of the llama architecture, or run this one on a tape that does not record.");
+            throw NotTrained();
         }
 
         x = Enter(tape, x);

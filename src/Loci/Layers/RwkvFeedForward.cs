@@ -5,7 +5,7 @@ using Loci.Numerics.Operations;
 namespace Loci.Layers;
 
 /// <summary>
-/// The channel mix of RWKV: W_2 max(W_1 m, 0)^2 of a mixture m of a token with the one before; in RWKV-5.2 multiplied by the sigmoid of a linear map of a second mixture.
+/// The channel mix of RWKV: W_2 max(W_1 m, 0)^2 of a mixture m of a token with the one before; in RWKV-5 multiplied by the sigmoid of a linear map of a second mixture.
 /// </summary>
 internal sealed class RwkvFeedForward
 {

@@ -128,7 +128,7 @@ internal abstract class RwkvMixer : Mixer
     {
         y = LayerNorm.Apply(tape, y, _normGain, _normBias, _normEpsilon, Heads);
         AddToRead(tape, inputs, y);
-        return Linear.Apply(tape, MultiplyAdd.Apply(tape, y, inputs.Gate), _output, residual);
+        return Linear.Apply(tape, inputs.Gate is null ? y : MultiplyAdd.Apply(tape, y, inputs.Gate), _output, residual);
     }
 }
 
@@ -136,6 +136,6 @@ internal abstract class RwkvMixer : Mixer
 /// <param name="Q">Receptance.</param>
 /// <param name="K">The key that is written.</param>
 /// <param name="V">Value.</param>
-/// <param name="Gate">The result is multiplied by it.</param>
+/// <param name="Gate">The result is multiplied by it; null = 1.</param>
 /// <param name="Gates">RWKV-7: the memory's gates.</param>
-internal readonly record struct RwkvInputs(Tensor Q, Tensor K, Tensor V, Tensor Gate, Rwkv7Gates Gates = default);
+internal readonly record struct RwkvInputs(Tensor Q, Tensor K, Tensor V, Tensor? Gate, Rwkv7Gates Gates = default);

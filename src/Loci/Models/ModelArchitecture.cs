@@ -9,9 +9,13 @@ public enum ModelArchitecture
     [JsonStringEnumMemberName("llama")]
     Llama,
 
+    /// <summary>RWKV-5.1: one decay per head, and no output gate; read from its checkpoints, not trained.</summary>
+    [JsonStringEnumMemberName("rwkv-5.1")]
+    Rwkv51,
+
     /// <summary>RWKV-5.2 (Peng et al., arXiv 2404.05892); read from its checkpoints, not trained.</summary>
     [JsonStringEnumMemberName("rwkv-5.2")]
-    Rwkv5,
+    Rwkv52,
 
     /// <summary>RWKV-7 (Peng et al., arXiv 2503.14456); read from its checkpoints, not trained.</summary>
     [JsonStringEnumMemberName("rwkv-7")]

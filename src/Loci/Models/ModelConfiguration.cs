@@ -165,7 +165,7 @@ public sealed record ModelConfiguration
 
     /// <summary>Whether this is an RWKV model, which is read but not trained.</summary>
     [JsonIgnore]
-    public bool IsRwkv => Architecture is ModelArchitecture.Rwkv5 or ModelArchitecture.Rwkv7;
+    public bool IsRwkv => Architecture is ModelArchitecture.Rwkv51 or ModelArchitecture.Rwkv52 or ModelArchitecture.Rwkv7;
 
     /// <summary>d, the width of a head.</summary>
     [JsonIgnore]
@@ -184,7 +184,7 @@ public sealed record ModelConfiguration
         Require(Dropout is >= 0 and < 1, $"A dropout of {Dropout} is not a probability below 1.");
         Require(NormEpsilon > 0 && float.IsFinite(NormEpsilon), $"The norm epsilon is {NormEpsilon}: use a small positive number.");
         Require(RotaryBase > 1, $"The rotary base is {RotaryBase}: use a number above 1.");
-        Require(Enum.IsDefined(Architecture), $"There is no model architecture number {(int)Architecture}: use llama, rwkv-5.2 or rwkv-7.");
+        Require(Enum.IsDefined(Architecture), $"There is no model architecture number {(int)Architecture}: use llama, rwkv-5.1, rwkv-5.2 or rwkv-7.");
         Require(
             Architecture == ModelArchitecture.Rwkv7 == Ranks is not null,
             Ranks is null ? "RWKV-7 needs ranks, the columns of its bottlenecks: give decay, rate, firstValue and gate." : "Ranks are for the architecture rwkv-7: leave them out.");

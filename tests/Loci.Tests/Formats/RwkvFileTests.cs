@@ -23,7 +23,8 @@ public sealed class RwkvFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("5v2-730K", ModelArchitecture.Rwkv5, 8, 730_000)]
+    [InlineData("5v1-730K", ModelArchitecture.Rwkv51, 8, 680_000)]
+    [InlineData("5v2-730K", ModelArchitecture.Rwkv52, 8, 730_000)]
     [InlineData("7v0-834K", ModelArchitecture.Rwkv7, 1, 830_000)]
     public void ConfigurationIsThatOfTheCheckpoint(string name, ModelArchitecture architecture, int heads, int parameters)
     {
@@ -35,6 +36,7 @@ public sealed class RwkvFileTests : IDisposable
     }
 
     [Theory]
+    [InlineData("5v1-730K", 0.01)]
     [InlineData("5v2-730K", 0.01)]
     [InlineData("7v0-834K", 0.01)]
     public void HalfPrecisionIsRead(string name, double tolerance)
@@ -150,13 +152,12 @@ public sealed class RwkvFileTests : IDisposable
 
     [Theory]
     [InlineData("att.time_decay att.time_first", "RWKV-4")]
-    [InlineData("att.time_decay att.time_first att.ln_x.weight", "RWKV-5.1")]
     [InlineData("att.time_decay att.time_maa_x att.gate.weight att.ln_x.weight", "RWKV-6")]
     [InlineData("attn.q.weight", "no RWKV model")]
     public void OtherArchitecturesAreNamed(string tensors, string expected)
     {
         Parts file = new([0x67676d66, 100, 256, 64, 4, 0], [.. tensors.Split(' ').Select(name => new Part("blocks.0." + name, 0, [1], new byte[4]))]);
-        Refused(file, $"holds {expected}; RWKV-5.2 and RWKV-7 are supported");
+        Refused(file, $"holds {expected}; RWKV-5.1, 5.2 and 7 are supported");
     }
 
     [Fact]

@@ -10,7 +10,7 @@ namespace Loci.Tests.Models;
 internal static class RwkvModels
 {
     /// <summary>Names of the checkpoints.</summary>
-    public static string[] All => ["5v2-730K", "7v0-834K"];
+    public static string[] All => ["5v1-730K", "5v2-730K", "7v0-834K"];
 
     /// <summary>The prompt after which the expected logits stand, as bytes: "in</summary>
     public static int[] Prompt => ['"', 'i', 'n'];
