@@ -37,6 +37,9 @@ internal static class CommandLine
         var tokenizer = new Command("tokenizer", "Makes tokenizers.");
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
+        var import = new Command("import", "Makes a model folder of a model of another program.");
+        import.Add(ImportRwkvCommand.Create());
+        root.Add(import);
         root.Add(ExperimentCommand.Create());
         root.Add(InfoCommand.Create());
         DocumentedCommand.ShowExamples(root);

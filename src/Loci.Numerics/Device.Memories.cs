@@ -81,6 +81,12 @@ internal enum MatrixRule
 
     /// <summary>M_t = M_{t-1} diag(a_t) + v_t k_t^T with a decay for every key dimension; no b, no l.</summary>
     Vector,
+
+    /// <summary>M_t = M_{t-1} diag(a) + v_t k_t^T, read as (M_{t-1} + v_t k_t^T diag(u)) q_t; the same a for all tokens. In streams only.</summary>
+    Rwkv5,
+
+    /// <summary>M_t = M_{t-1} (diag(a_t) - c_t (e_t o c_t)^T) + v_t k_t^T with removal keys c and their rates e. In streams only.</summary>
+    Rwkv7,
 }
 
 /// <summary>A matrix memory over the chunks of a plan. States are stored transposed, [d_k, d_v].</summary>
@@ -188,15 +194,18 @@ internal struct StreamArguments
     public DeviceSpan<float> Queries;            // [rows, H*d]
     public DeviceSpan<float> Keys;               // [rows, H*d]
     public DeviceSpan<float> Values;             // [rows, H*d]
-    public DeviceSpan<float> LogDecay;           // [rows, H], by vectors [rows, H*d], or empty
+    public DeviceSpan<float> LogDecay;           // [rows, H], by vectors and RWKV-7 [rows, H*d], RWKV-5 [H*d], or empty
     public DeviceSpan<float> PreviousGate;       // [rows, H] or empty
     public DeviceSpan<float> WriteGate;          // [rows, H] or empty
+    public DeviceSpan<float> OwnGain;            // RWKV-5: u, [H*d]
+    public DeviceSpan<float> RemovalKeys;        // RWKV-7: c, [rows, H*d]
+    public DeviceSpan<float> RemovalRates;       // RWKV-7: e, [rows, H*d]
     public DeviceSpan<float> Previous;           // scalar only: k, then v, of the row before the first, [2, H*d]; zeros at the start of a sequence
     public bool IsFirstOfSegment;                // the tail starts anew
     public bool WindowReachesBack;               // scalar only: whether the first row's b applies to the row before it
     public DeviceSpan<float> State;              // [H, d, d]
-    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]. By vectors: [H*d]. Delta: none
-    public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]; delta: may be empty
+    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]. By vectors: [H*d]. Others: none
+    public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]; delta and RWKV: may be empty
 }
 
 /// <summary>

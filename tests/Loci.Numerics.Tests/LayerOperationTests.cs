@@ -95,6 +95,8 @@ public sealed class LayerOperationTests
     [InlineData(ActivationKind.Sigmoid)]
     [InlineData(ActivationKind.Softplus)]
     [InlineData(ActivationKind.LogSigmoid)]
+    [InlineData(ActivationKind.Tanh)]
+    [InlineData(ActivationKind.SquaredRelu)]
     public void Activations(ActivationKind kind)
     {
         foreach (var row in Shapes)
@@ -114,9 +116,10 @@ public sealed class LayerOperationTests
     [Fact]
     public void ActivationsOfExtremesAreFinite()
     {
-        float[] extremes = [0, -0f, 1e-30f, 88, -88, 104, -104, 1e5f, -1e5f, 1e30f, -1e30f];
         foreach (var kind in Enum.GetValues<ActivationKind>())
         {
+            // 1e30 has no square in float32.
+            float[] extremes = [0, -0f, 1e-30f, 88, -88, 104, -104, 1e5f, -1e5f, kind == ActivationKind.SquaredRelu ? 1e19f : 1e30f, -1e30f];
             using var device = new CpuDevice(1);
             using var tape = new Tape(device);
             var x = tape.FromHost(new Shape(extremes.Length), extremes, true);
@@ -214,6 +217,8 @@ public sealed class LayerOperationTests
         ActivationKind.Gelu => Real.Gelu,
         ActivationKind.Sigmoid => Real.Sigmoid,
         ActivationKind.Softplus => Real.Softplus,
+        ActivationKind.Tanh => Real.Tanh,
+        ActivationKind.SquaredRelu => x => Real.Max(x, 0) * Real.Max(x, 0),
         _ => x => -Real.Softplus(-x),
     };
 

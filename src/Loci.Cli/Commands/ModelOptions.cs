@@ -96,7 +96,13 @@ internal sealed class ModelOptions
     /// <summary>A model in a few words.</summary>
     public static string Describe(ModelConfiguration configuration)
     {
-        var mixers = string.Join(" + ", configuration.Mixers.Select(Describe).Distinct());
+        var mixers = configuration.Architecture switch
+        {
+            ModelArchitecture.Rwkv51 => "RWKV-5.1",
+            ModelArchitecture.Rwkv52 => "RWKV-5.2",
+            ModelArchitecture.Rwkv7 => "RWKV-7",
+            _ => string.Join(" + ", configuration.Mixers.Select(Describe).Distinct()),
+        };
         return $"{mixers}; dimension {configuration.Dimension}, {configuration.Layers} layers, {configuration.Heads} heads, vocabulary {configuration.VocabularySize:#,0}"
             + (configuration.TiedEmbeddings ? ", tied embeddings" : "") + (configuration.Dropout > 0 ? FormattableString.Invariant($", dropout {configuration.Dropout}") : "");
     }

@@ -30,6 +30,12 @@ public sealed unsafe partial class CpuDevice
             case ActivationKind.Softplus:
                 Activate<Softplus>(&state);
                 break;
+            case ActivationKind.Tanh:
+                Activate<Tanh>(&state);
+                break;
+            case ActivationKind.SquaredRelu:
+                Activate<SquaredRelu>(&state);
+                break;
             default:
                 Activate<LogSigmoid>(&state);
                 break;
@@ -71,6 +77,12 @@ public sealed unsafe partial class CpuDevice
                 break;
             case ActivationKind.Softplus:
                 ActivateBackward<Softplus>(&state);
+                break;
+            case ActivationKind.Tanh:
+                ActivateBackward<Tanh>(&state);
+                break;
+            case ActivationKind.SquaredRelu:
+                ActivateBackward<SquaredRelu>(&state);
                 break;
             default:
                 ActivateBackward<LogSigmoid>(&state);
@@ -311,6 +323,51 @@ public sealed unsafe partial class CpuDevice
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector<float> Derivative(Vector<float> x) => VectorMath.Sigmoid(x);
+    }
+
+    private readonly struct Tanh : IActivation
+    {
+        // (1 - e^-2|x|) / (1 + e^-2|x|) loses digits near 0, where the series to x^9 is exact to the last place.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector<float> Value(Vector<float> x)
+        {
+            var a = Vector.Abs(x);
+            var e = VectorMath.Exp(a * new Vector<float>(-2f));
+            var far = (Vector<float>.One - e) / (Vector<float>.One + e);
+            var square = x * x;
+            var p = new Vector<float>(62f / 2835);
+            p = Vector.MultiplyAddEstimate(p, square, new Vector<float>(-17f / 315));
+            p = Vector.MultiplyAddEstimate(p, square, new Vector<float>(2f / 15));
+            p = Vector.MultiplyAddEstimate(p, square, new Vector<float>(-1f / 3));
+            var near = Vector.MultiplyAddEstimate(p * square, x, x);
+            far = Vector.ConditionalSelect(Vector.GreaterThan(x, Vector<float>.Zero), far, -far);
+            return Vector.ConditionalSelect(Vector.LessThan(a, new Vector<float>(0.2f)), near, far);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector<float> Derivative(Vector<float> x)
+        {
+            // 4 e / (1 + e)^2 with e = e^-2|x|, precise far out on either side.
+            VectorMath.Sigmoid(x + x, out var slope);
+            return slope * new Vector<float>(4f);
+        }
+    }
+
+    private readonly struct SquaredRelu : IActivation
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector<float> Value(Vector<float> x)
+        {
+            var positive = Vector.MaxNative(Vector<float>.Zero, x);
+            return positive * positive;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector<float> Derivative(Vector<float> x)
+        {
+            var positive = Vector.MaxNative(Vector<float>.Zero, x);
+            return positive + positive;
+        }
     }
 
     private readonly struct LogSigmoid : IActivation

@@ -77,6 +77,9 @@ public sealed unsafe partial class CpuDevice
             LogDecay = Pointer(arguments.LogDecay),
             PreviousGate = Pointer(arguments.PreviousGate),
             WriteGate = Pointer(arguments.WriteGate),
+            OwnGain = Pointer(arguments.OwnGain),
+            RemovalKeys = Pointer(arguments.RemovalKeys),
+            RemovalRates = Pointer(arguments.RemovalRates),
             Previous = Pointer(arguments.Previous),
             IsFirstOfSegment = arguments.IsFirstOfSegment,
             WindowReachesBack = arguments.WindowReachesBack,
@@ -91,6 +94,12 @@ public sealed unsafe partial class CpuDevice
                 break;
             case MatrixRule.Vector:
                 _workers.For(arguments.Heads, &VectorGatedStep.Forward, &work);
+                break;
+            case MatrixRule.Rwkv5:
+                _workers.For(arguments.Heads, &Rwkv5Step.Forward, &work);
+                break;
+            case MatrixRule.Rwkv7:
+                _workers.For(arguments.Heads, &Rwkv7Step.Forward, &work);
                 break;
             default:
                 _workers.For(arguments.Heads, &MemoryStep.Forward, &work);

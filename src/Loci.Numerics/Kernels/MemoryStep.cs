@@ -16,6 +16,9 @@ internal static unsafe class MemoryStep
         public float* LogDecay;
         public float* PreviousGate;
         public float* WriteGate;
+        public float* OwnGain;
+        public float* RemovalKeys;
+        public float* RemovalRates;
         public float* Previous;
         public bool IsFirstOfSegment;
         public bool WindowReachesBack;

@@ -18,6 +18,12 @@ public static class Activation
     /// <summary>log sigmoid(x) = -softplus(-x): the logarithm of a decay.</summary>
     public static Tensor LogSigmoid(Tape tape, Tensor x, Tensor? bias = null) => Apply(tape, ActivationKind.LogSigmoid, x, bias);
 
+    /// <summary>The hyperbolic tangent.</summary>
+    public static Tensor Tanh(Tape tape, Tensor x, Tensor? bias = null) => Apply(tape, ActivationKind.Tanh, x, bias);
+
+    /// <summary>max(x, 0)^2.</summary>
+    public static Tensor SquaredRelu(Tape tape, Tensor x, Tensor? bias = null) => Apply(tape, ActivationKind.SquaredRelu, x, bias);
+
     /// <summary>Applies a function to every element.</summary>
     /// <param name="tape">The step.</param>
     /// <param name="kind">The function.</param>

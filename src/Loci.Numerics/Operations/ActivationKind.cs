@@ -17,4 +17,10 @@ public enum ActivationKind
 
     /// <summary>log sigmoid(x) = -log(1 + e^-x).</summary>
     LogSigmoid,
+
+    /// <summary>The hyperbolic tangent.</summary>
+    Tanh,
+
+    /// <summary>max(x, 0)^2 (So et al., arXiv 2109.08668).</summary>
+    SquaredRelu,
 }

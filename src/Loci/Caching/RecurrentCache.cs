@@ -144,6 +144,9 @@ internal sealed class RecurrentCache : IDisposable
         }
     }
 
+    /// <summary>The online memory.</summary>
+    public RecurrentMemory Memory => _memory;
+
     /// <summary>The cached states.</summary>
     public SharedRows States => _states;
 

@@ -2,16 +2,26 @@ using System.Runtime.InteropServices;
 
 namespace Loci.Data;
 
-/// <summary>One token per byte of UTF-8: ids 0 to 255 are the bytes, 256 is the end of text.</summary>
+/// <summary>
+/// One token per byte of UTF-8: ids 0 to 255 are the bytes, 256 is the end of text. In the form for models that have a vocabulary of 256, the end of text is the byte 0, which text
+/// does not hold; one that is there all the same ends the text, to the model, and decodes to nothing.
+/// </summary>
 public sealed class ByteTokenizer : Tokenizer
 {
     private static readonly byte[] AllBytes = [.. Enumerable.Range(0, 256).Select(value => (byte)value)];
 
-    /// <inheritdoc/>
-    public override int VocabularySize => 257;
+    /// <summary>Makes the tokenizer.</summary>
+    /// <param name="endsWithZero">Whether the byte 0 is the end of text, in a vocabulary of 256.</param>
+    public ByteTokenizer(bool endsWithZero = false)
+    {
+        EndOfTextId = endsWithZero ? 0 : 256;
+    }
 
     /// <inheritdoc/>
-    public override int EndOfTextId => 256;
+    public override int VocabularySize => EndOfTextId == 0 ? 256 : 257;
+
+    /// <inheritdoc/>
+    public override int EndOfTextId { get; }
 
     /// <inheritdoc/>
     protected internal override bool CanCutBeforeWhiteSpace => true;
@@ -33,7 +43,7 @@ public sealed class ByteTokenizer : Tokenizer
     public override ReadOnlySpan<byte> GetBytes(int id)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)id, (uint)VocabularySize, nameof(id));
-        return id < 256 ? AllBytes.AsSpan(id, 1) : [];
+        return id != EndOfTextId ? AllBytes.AsSpan(id, 1) : [];
     }
 
     /// <inheritdoc/>

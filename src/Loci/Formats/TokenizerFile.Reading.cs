@@ -26,6 +26,11 @@ public static partial class TokenizerFile
             Dictionary<string, int> ids = ReadVocabulary(Get(model, "vocab", "model.vocab"), "\"model.vocab\"");
             List<(string, string)> merges = ReadMerges(Get(model, "merges", "model.merges"));
             List<AddedToken> added = ReadAddedTokens(root);
+            if (IsZeroEnded(ids, merges, added) && !addPrefixSpace)
+            {
+                return new ByteTokenizer(endsWithZero: true);
+            }
+
             BpeTokenizer tokenizer = Build(name, ids, merges, added, new BpeTokenizerOptions(addPrefixSpace, IsTrue(model, "ignore_merges")));
             return IsByteTokenizer(tokenizer) ? new ByteTokenizer() : tokenizer;
         }
@@ -134,6 +139,18 @@ public static partial class TokenizerFile
             for (int id = 0; id < 256 && hasForm; id++)
             {
                 hasForm = tokenizer.GetBytes(id) is [byte value] && value == id;
+            }
+
+            return hasForm;
+        }
+
+        /// <summary>Whether these are the bytes from 1, and the end of text in place of the byte 0; as BPE it would not be complete.</summary>
+        private static bool IsZeroEnded(Dictionary<string, int> ids, List<(string, string)> merges, List<AddedToken> added)
+        {
+            bool hasForm = ids.Count == 256 && merges.Count == 0 && added is [{ Id: 0, Content: Tokenizer.EndOfText, IsSpecial: true }];
+            for (int id = 1; id < 256 && hasForm; id++)
+            {
+                hasForm = ids.TryGetValue(ByteAlphabet.ToText([(byte)id]), out int found) && found == id;
             }
 
             return hasForm;

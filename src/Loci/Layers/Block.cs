@@ -5,7 +5,7 @@ using Loci.Numerics.Operations;
 namespace Loci.Layers;
 
 /// <summary>x = x + Mixer(RMSNorm(x)); x = x + SwiGLU(RMSNorm(x)).</summary>
-internal sealed class Block
+internal sealed class Block : ModelBlock
 {
     private readonly ModelConfiguration _configuration;
     private readonly Parameter _mixerNorm;
@@ -24,11 +24,11 @@ internal sealed class Block
         Parameters = [_mixerNorm, .. Mixer.Parameters, _feedForwardNorm, .. _feedForward.Parameters];
     }
 
-    public Mixer Mixer { get; }
+    public override Mixer Mixer { get; }
 
-    public IReadOnlyList<Parameter> Parameters { get; }
+    public override IReadOnlyList<Parameter> Parameters { get; }
 
-    public Tensor Apply(Tape tape, Tensor x, SequenceLayout layout)
+    public override Tensor Apply(Tape tape, Tensor x, SequenceLayout layout)
     {
         var normalized = RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon);
         if (_configuration.Dropout > 0 && tape.IsTraining)
@@ -42,7 +42,7 @@ internal sealed class Block
         return FeedForward(tape, x);
     }
 
-    public Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer)
+    public override Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer)
     {
         x = Mixer.Step(tape, RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon), x, parts, layer);
         foreach (var (states, rows) in parts)

@@ -1,5 +1,4 @@
 using Loci.Caching;
-using Loci.Inference;
 using Loci.Memories;
 using Loci.Models;
 using Loci.Numerics;
@@ -24,7 +23,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
     private readonly LayerMemory _memory;
     private readonly CacheReader _reader;
     private readonly MemoryPlan _plan;
-    private readonly Dictionary<AfterTrainingCache, CacheReader> _readersAfterTraining = [];
+    private readonly AfterTrainingReaders _readersAfterTraining;
     private SequenceLayout? _plannedLayout;
     private int _plannedVersion;
 
@@ -53,6 +52,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
         }
 
         _plan = new MemoryPlan(device);
+        _readersAfterTraining = new AfterTrainingReaders(device, configuration.Heads, _memory.IsDeep);
         Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _memory.Parameters, .. _reader.Parameters, .. _routing is null ? (Parameter[])[] : [_routing]];
     }
 
@@ -91,7 +91,17 @@ public sealed class MemoryMixer : Mixer, IDisposable
         return Project(tape, x, y, residual);
     }
 
-    internal override MixerState CreateState(StateOptions options) => new MemoryState(_device, this, _configuration, options);
+    internal override MixerState CreateState(StateOptions options)
+    {
+        var (reader, segmentation) = _readersAfterTraining.Choose(options, Reader, Segmentation);
+        if (!segmentation.IsNone && segmentation.Length % Mixer.ChunkLength != 0)
+        {
+            throw new LociException($"A segment of {segmentation.Length} tokens is not a whole number of chunks of {Mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
+        }
+
+        RecurrentCache cache = new(_device, _memory.CreateRecurrent(segmentation), reader, segmentation, Heads, _configuration.HeadWidth, options.Format);
+        return new MemoryState(_device, cache, _configuration.ConvolutionWidth - 1, 3 * _configuration.Dimension, options.KeepsReturns);
+    }
 
     internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
     {
@@ -114,31 +124,11 @@ public sealed class MemoryMixer : Mixer, IDisposable
         return Project(tape, x, y, residual);
     }
 
-    /// <summary>A reader with fixed parameters and its segments, for a memory that was trained without a cache.</summary>
-    internal (CacheReader Reader, Segmentation Segmentation) ReaderAfterTraining(AfterTrainingCache cache)
-    {
-        if (!_readersAfterTraining.TryGetValue(cache, out var reader))
-        {
-            reader = cache.CreateReader(_device, Heads, Memory.IsDeep);
-            _readersAfterTraining.Add(cache, reader);
-        }
-
-        if (cache.SegmentLength % Mixer.ChunkLength != 0)
-        {
-            throw new LociException($"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {Mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
-        }
-
-        return (reader, new Segmentation(SegmentKind.Constant, cache.SegmentLength, cache.Start));
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
         _plan.Dispose();
-        foreach (var parameter in _readersAfterTraining.Values.SelectMany(reader => reader.Parameters))
-        {
-            parameter.Dispose();
-        }
+        _readersAfterTraining.Dispose();
     }
 
     internal (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, SequenceLayout layout)

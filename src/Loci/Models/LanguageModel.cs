@@ -10,16 +10,17 @@ using Loci.Numerics.Operations;
 namespace Loci.Models;
 
 /// <summary>
-/// A causal language model: embedding, blocks, RMSNorm, projection to the vocabulary (section 7 of the method). The same code trains recurrent memories with
-/// or without a cache and the attention baseline.
+/// A causal language model: embedding, blocks, norm, projection to the vocabulary (section 7 of the method). The same code trains recurrent memories with
+/// or without a cache and the attention baseline, and runs RWKV models that were trained elsewhere.
 /// </summary>
 public sealed class LanguageModel : IDisposable
 {
     private const string FormatName = "loci-language-model-1";
 
     private readonly Parameter _embedding;
-    private readonly Block[] _blocks;
+    private readonly ModelBlock[] _blocks;
     private readonly Parameter _norm;
+    private readonly Parameter? _normBias;
     private readonly Parameter? _head;
     private StepWorkspace? _workspace;
 
@@ -36,15 +37,21 @@ public sealed class LanguageModel : IDisposable
         Device = device;
         var initializer = new Initializer(seed, configuration.Layers);
         _embedding = initializer.Normal(device, "embedding.weight", new Shape(configuration.VocabularySize, configuration.Dimension));
-        _blocks = new Block[configuration.Layers];
+        _blocks = new ModelBlock[configuration.Layers];
         for (var i = 0; i < _blocks.Length; i++)
         {
-            _blocks[i] = new Block(device, $"blocks.{i}.", configuration, configuration.Mixers[i % configuration.Mixers.Count], initializer);
+            _blocks[i] = configuration.IsRwkv
+                ? new RwkvBlock(device, $"blocks.{i}.", configuration, i == 0 ? null : (RwkvBlock)_blocks[0], initializer)
+                : new Block(device, $"blocks.{i}.", configuration, configuration.Mixers[i % configuration.Mixers.Count], initializer);
         }
 
         _norm = initializer.Constant(device, "norm.weight", new Shape(configuration.Dimension), 1);
+        _normBias = configuration.IsRwkv ? initializer.Constant(device, "norm.bias", new Shape(configuration.Dimension), 0) : null;
         _head = configuration.TiedEmbeddings ? null : initializer.Normal(device, "head.weight", new Shape(configuration.VocabularySize, configuration.Dimension));
-        Parameters = [_embedding, .. _blocks.SelectMany(block => block.Parameters), _norm, .. _head is null ? (Parameter[])[] : [_head]];
+        Parameters =
+        [
+            _embedding, .. _blocks.SelectMany(block => block.Parameters), _norm, .. _normBias is null ? (Parameter[])[] : [_normBias], .. _head is null ? (Parameter[])[] : [_head],
+        ];
         ParameterCount = Parameters.Sum(parameter => parameter.Shape.Count);
     }
 
@@ -102,7 +109,7 @@ public sealed class LanguageModel : IDisposable
             x = block.Apply(tape, x, layout);
         }
 
-        return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
+        return Norm(tape, x);
     }
 
     /// <summary>Starts reading one sequence.</summary>
@@ -224,7 +231,7 @@ public sealed class LanguageModel : IDisposable
             x = _blocks[i].Step(tape, x, parts, i);
         }
 
-        return RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon);
+        return Norm(tape, x);
     }
 
     /// <summary>Logits of the tokens after these rows, [rows, vocabulary].</summary>
@@ -235,4 +242,8 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Empty states, one a block.</summary>
     internal MixerState[] CreateStates(StateOptions options) => [.. _blocks.Select(block => block.Mixer.CreateState(options))];
+
+    private Tensor Norm(Tape tape, Tensor x) => _normBias is null
+        ? RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon)
+        : LayerNorm.Apply(tape, x, _norm, _normBias, Configuration.NormEpsilon);
 }

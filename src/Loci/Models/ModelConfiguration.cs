@@ -121,6 +121,14 @@ public sealed record ModelConfiguration
     /// <summary>Number of tokens in the vocabulary.</summary>
     public required int VocabularySize { get; init; }
 
+    /// <summary>What the blocks are made of; left out of the file where it is <c>llama</c>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public ModelArchitecture Architecture { get; init; }
+
+    /// <summary>The bottlenecks of RWKV-7; null for everything else.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public RwkvRanks? Ranks { get; init; }
+
     /// <summary>D, the width of the residual stream.</summary>
     public int Dimension { get; init; } = 256;
 
@@ -148,12 +156,16 @@ public sealed record ModelConfiguration
     /// <summary>Base of the rotary frequencies; attention only.</summary>
     public float RotaryBase { get; init; } = 10000;
 
-    /// <summary>The mixers of the blocks: block i uses number i modulo their count.</summary>
+    /// <summary>The mixers of the blocks: block i uses number i modulo their count. RWKV has mixers of its own and ignores them.</summary>
     public IReadOnlyList<MixerConfiguration> Mixers { get; init; } = [new()];
 
     /// <summary>Hidden width of the SwiGLU as it is used.</summary>
     [JsonIgnore]
     public int HiddenWidth => FeedForward > 0 ? FeedForward : ((8 * Dimension / 3) + 63) / 64 * 64;
+
+    /// <summary>Whether this is an RWKV model, which is read but not trained.</summary>
+    [JsonIgnore]
+    public bool IsRwkv => Architecture is ModelArchitecture.Rwkv51 or ModelArchitecture.Rwkv52 or ModelArchitecture.Rwkv7;
 
     /// <summary>d, the width of a head.</summary>
     [JsonIgnore]
@@ -172,6 +184,21 @@ public sealed record ModelConfiguration
         Require(Dropout is >= 0 and < 1, $"A dropout of {Dropout} is not a probability below 1.");
         Require(NormEpsilon > 0 && float.IsFinite(NormEpsilon), $"The norm epsilon is {NormEpsilon}: use a small positive number.");
         Require(RotaryBase > 1, $"The rotary base is {RotaryBase}: use a number above 1.");
+        Require(Enum.IsDefined(Architecture), $"There is no model architecture number {(int)Architecture}: use llama, rwkv-5.1, rwkv-5.2 or rwkv-7.");
+        Require(
+            Architecture == ModelArchitecture.Rwkv7 == Ranks is not null,
+            Ranks is null ? "RWKV-7 needs ranks, the columns of its bottlenecks: give decay, rate, firstValue and gate." : "Ranks are for the architecture rwkv-7: leave them out.");
+        if (IsRwkv)
+        {
+            Require(
+                Ranks is null or { Decay: > 0, Rate: > 0, FirstValue: > 0, Gate: > 0 },
+                $"The ranks of RWKV-7 are {Ranks?.Decay}, {Ranks?.Rate}, {Ranks?.FirstValue} and {Ranks?.Gate}: each must be at least 1.");
+            Require(FeedForward > 0, "RWKV models have no default feed-forward width: give feedForward.");
+            Require(!TiedEmbeddings, "RWKV models have an output projection of their own: set tiedEmbeddings to false.");
+            Require(Dropout == 0, "RWKV models are not trained, so there is no dropout: leave it out.");
+            return this;
+        }
+
         Require(Mixers is { Count: > 0 }, "The list of mixers is empty: give at least one.");
         foreach (var mixer in Mixers)
         {

@@ -36,7 +36,7 @@ public sealed class Trainer : IDisposable
     /// <param name="corpus">The training data, in the model's vocabulary.</param>
     /// <param name="options">How to train.</param>
     /// <param name="clock">What measures time; the system's where null.</param>
-    /// <exception cref="LociException">The options are out of range, or the data has another vocabulary than the model.</exception>
+    /// <exception cref="LociException">The options are out of range, the data has another vocabulary than the model, or the model is one that is not trained.</exception>
     public Trainer(LanguageModel model, TokenizedCorpus corpus, TrainingOptions options, TimeProvider? clock = null)
         : this(model, Pack(corpus, options), options, clock)
     {
@@ -47,12 +47,17 @@ public sealed class Trainer : IDisposable
     /// <param name="source">Where its batches come from, with rows of the options' context; used by this trainer alone.</param>
     /// <param name="options">How to train.</param>
     /// <param name="clock">What measures time; the system's where null.</param>
-    /// <exception cref="LociException">The options are out of range or do not fit the source, or the model's vocabulary is smaller than the source's.</exception>
+    /// <exception cref="LociException">The options are out of range or do not fit the source, the model's vocabulary is smaller than the source's, or the model is one that is not trained.</exception>
     public Trainer(LanguageModel model, ITrainingBatches source, TrainingOptions options, TimeProvider? clock = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(options);
+        if (model.Configuration.IsRwkv)
+        {
+            throw Layers.RwkvBlock.NotTrained();
+        }
+
         Options = options.Validate();
         RequireVocabulary(model, source.Name, source.VocabularySize);
         if (source.Length != options.Context)

@@ -22,9 +22,11 @@ internal static class TestFiles
         + Encoding.UTF8.GetString(Read("text/shakespeare.txt.gz"))
         + string.Concat(Directory.EnumerateFiles(Path.Combine(Root, "src", "Loci", "Data"), "*.cs").Order(StringComparer.Ordinal).Select(File.ReadAllText));
 
+    public static string PathOf(string name) => Path.Combine(Root, "tests", "Loci.Tests", "TestData", name);
+
     public static byte[] Read(string name)
     {
-        using FileStream file = File.OpenRead(Path.Combine(Root, "tests", "Loci.Tests", "TestData", name));
+        using FileStream file = File.OpenRead(PathOf(name));
         using GZipStream gzip = new(file, CompressionMode.Decompress);
         using MemoryStream contents = new();
         gzip.CopyTo(contents);

@@ -46,6 +46,22 @@ public sealed class TokenizerFileTests : IDisposable
     }
 
     [Fact]
+    public void A_byte_tokenizer_that_ends_with_zero_is_saved_and_loaded()
+    {
+        string path = Path.Combine(_folder.Path, "tokenizer.json");
+        TokenizerFile.Save(path, new ByteTokenizer(endsWithZero: true));
+        ByteTokenizer loaded = Assert.IsType<ByteTokenizer>(TokenizerFile.Load(path));
+        Assert.Equal((256, 0), (loaded.VocabularySize, loaded.EndOfTextId));
+        JsonNode model = JsonNode.Parse(File.ReadAllText(path))!["model"]!;
+        Assert.Equal(256, model["vocab"]!.AsObject().Count);
+        Assert.Equal(0, (int)model["vocab"]!["<|endoftext|>"]!);
+
+        // Without one of the bytes it is no such tokenizer, and no BPE either.
+        File.WriteAllText(path, File.ReadAllText(path).Replace("\"a\": 97", "\"ab\": 97", StringComparison.Ordinal));
+        Assert.Throws<LociException>(() => TokenizerFile.Load(path));
+    }
+
+    [Fact]
     public void The_file_has_the_schema_of_Hugging_Face()
     {
         JsonObject root = ToJson(Small);

@@ -77,6 +77,19 @@ public sealed partial class TokenizerTests
     }
 
     [Fact]
+    public void The_byte_zero_may_be_the_end_of_text()
+    {
+        ByteTokenizer tokenizer = new(endsWithZero: true);
+        Assert.Equal((256, 0), (tokenizer.VocabularySize, tokenizer.EndOfTextId));
+        Assert.True(tokenizer.IsSpecial(0));
+        Assert.Equal(0, tokenizer.GetByteLength(0));
+        Assert.False(tokenizer.IsSpecial(255));
+        Assert.Equal("Größe", tokenizer.Decode(tokenizer.Encode("Größe")));
+        Assert.Equal("ab", tokenizer.Decode(tokenizer.Encode("a\0b")));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.GetByteLength(256));
+    }
+
+    [Fact]
     public void An_incomplete_character_is_held_back_then_replaced()
     {
         ByteTokenizer tokenizer = new();

@@ -59,6 +59,29 @@ public sealed class ModelConfigurationTests
         Assert.Equal(AggregationKind.None, read.Mixers[0].Cache.Aggregation);
     }
 
+    [Fact]
+    public void TheArchitectureStandsInTheFileWhereItIsNotTheDefault()
+    {
+        Assert.DoesNotContain("architecture", s_full.ToJson(), StringComparison.Ordinal);
+        Assert.DoesNotContain("ranks", s_full.ToJson(), StringComparison.Ordinal);
+        ModelConfiguration rwkv = new()
+        {
+            VocabularySize = 300,
+            Architecture = ModelArchitecture.Rwkv7,
+            Ranks = new RwkvRanks(8, 9, 10, 11),
+            Dimension = 24,
+            FeedForward = 50,
+            TiedEmbeddings = false,
+            Mixers = [],
+        };
+        var read = ModelConfiguration.FromJson(rwkv.ToJson());
+        Assert.Empty(read.Mixers);
+        Assert.Equal(rwkv, read with { Mixers = rwkv.Mixers });
+        Assert.Contains("\"architecture\": \"rwkv-7\"", rwkv.ToJson(), StringComparison.Ordinal);
+        Assert.True(ModelConfiguration.FromJson("""{ "vocabularySize": 257, "architecture": "rwkv-5.2", "feedForward": 64, "tiedEmbeddings": false }""").IsRwkv);
+        Assert.False(ModelConfiguration.FromJson("""{ "vocabularySize": 257, "architecture": "llama" }""").IsRwkv);
+    }
+
     [Theory]
     [InlineData("", "not valid")]
     [InlineData("null", "JSON object")]
@@ -67,6 +90,13 @@ public sealed class ModelConfigurationTests
     [InlineData("""{ "vocabularySize": 257, "mixers": [ { "cache": null } ] }""", "cache")]
     [InlineData("""{ "vocabularySize": 257, "vocabularySize": 258 }""", "not valid")]
     [InlineData("{}", "vocabularySize")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-4" }""", "not valid")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-7", "feedForward": 64, "tiedEmbeddings": false }""", "needs ranks")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-7", "feedForward": 64, "tiedEmbeddings": false, "ranks": { "decay": 3 } }""", "each must be at least 1")]
+    [InlineData("""{ "vocabularySize": 257, "ranks": { "decay": 3, "rate": 3, "firstValue": 3, "gate": 3 } }""", "leave them out")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-5.2", "tiedEmbeddings": false }""", "give feedForward")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-5.2", "feedForward": 64 }""", "tiedEmbeddings")]
+    [InlineData("""{ "vocabularySize": 257, "architecture": "rwkv-5.2", "feedForward": 64, "tiedEmbeddings": false, "dropout": 0.1 }""", "dropout")]
     [InlineData("""{ "vocabularySize": 257, "dimensoin": 3 }""", "dimensoin")]
     [InlineData("""{ "vocabularySize": 257, "dimension": 10, "heads": 3 }""", "multiple")]
     [InlineData("""{ "vocabularySize": 257, "dropout": 1 }""", "dropout")]
