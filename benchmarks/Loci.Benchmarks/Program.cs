@@ -7,6 +7,8 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["layer"] = LayerBenchmark.Run,
     ["overhead"] = CacheOverheadBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
+    ["decode"] = DecodeBenchmark.Run,
+    ["row"] = RowProductBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };
 

@@ -180,6 +180,10 @@ internal static unsafe partial class MatrixProduct
                 }
             }
         }
+        else if (HasFewRows(product))
+        {
+            MultiplyFewRows(product);
+        }
         else if (product.M == 1)
         {
             if (product.TransposeB)
