@@ -2,61 +2,50 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Loci.Numerics.Buffers;
+using Loci.Numerics.Kernels;
 
 namespace Loci.Benchmarks;
 
 /// <summary>How fast this machine's cores read memory at all: a plain sum over more than any cache holds.</summary>
-internal static unsafe class BandwidthBenchmark
+internal sealed unsafe class BandwidthBenchmark : IDisposable
 {
-    private const long Bytes = 1L << 29;
+    private const long Floats = 1L << 27;
+    private const int Parts = 64;
 
-    /// <summary>Gigabytes per second of <paramref name="threads"/> threads, each with a half of a GiB of its own; the best of eight passes.</summary>
-    public static double Measure(int threads)
+    private readonly Workers _workers;
+    private readonly float* _memory;
+
+    public BandwidthBenchmark(int threads)
     {
-        var memory = new nint[threads];
-        for (var i = 0; i < threads; i++)
+        _workers = new Workers(threads);
+        _memory = (float*)NativeMemory.AlignedAlloc((nuint)Floats * sizeof(float), HugePages.Size);
+        HugePages.Advise(_memory, (nuint)Floats * sizeof(float));
+        for (long i = 0; i < Floats; i++)
         {
-            memory[i] = (nint)NativeMemory.AlignedAlloc((nuint)Bytes, HugePages.Size);
-            HugePages.Advise((void*)memory[i], (nuint)Bytes);
-            new Span<byte>((void*)memory[i], (int)Bytes).Fill(1);
+            _memory[i] = 1;
         }
+    }
 
-        var best = 0.0;
-        using var barrier = new Barrier(threads);
-        Thread[] readers = [.. Enumerable.Range(0, threads).Select(index => new Thread(() =>
-        {
-            var floats = (float*)memory[index];
-            var sum = 0.0f;
-            for (var pass = 0; pass < 8; pass++)
-            {
-                barrier.SignalAndWait();
-                var start = Stopwatch.GetTimestamp();
-                sum += Sum(floats, Bytes / sizeof(float));
-                barrier.SignalAndWait();
-                if (index == 0)
-                {
-                    best = Math.Max(best, threads * Bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
-                }
-            }
+    /// <summary>Gigabytes per second of one pass over half a GiB.</summary>
+    public double Pass()
+    {
+        var sums = stackalloc float[Parts];
+        var state = new State { Memory = _memory, Sums = sums };
+        var start = Stopwatch.GetTimestamp();
+        _workers.For(Parts, &Body, &state);
+        return Floats * sizeof(float) / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;
 
-            GC.KeepAlive(sum);
-        }))];
-        foreach (var reader in readers)
+        static void Body(void* pointer, int index, int worker)
         {
-            reader.Start();
+            var state = (State*)pointer;
+            state->Sums[index] = Sum(state->Memory + (index * (Floats / Parts)), Floats / Parts);
         }
+    }
 
-        foreach (var reader in readers)
-        {
-            reader.Join();
-        }
-
-        foreach (var block in memory)
-        {
-            NativeMemory.AlignedFree((void*)block);
-        }
-
-        return best;
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_memory);
+        _workers.Dispose();
     }
 
     private static float Sum(float* values, long count)
@@ -71,5 +60,11 @@ internal static unsafe class BandwidthBenchmark
         }
 
         return Vector512.Sum((a + b) + (c + d));
+    }
+
+    private struct State
+    {
+        public float* Memory;
+        public float* Sums;
     }
 }

@@ -11,7 +11,7 @@ internal static unsafe partial class MatrixProduct
 
     /// <summary>Whether <see cref="MultiplyFewRows"/> computes a product: a few rows times weights as they are stored, [n, k].</summary>
     private static bool HasFewRows(in Product product) =>
-        Avx512F.IsSupported && product.TransposeB && product.M <= FewRows && (!product.TransposeA || product.M == 1);
+        Avx512F.IsSupported && product.TransposeB && product.M <= FewRows && (!product.TransposeA || (product.M == 1 && product.Lda == 1));
 
     /// <summary>
     /// C = A B^T for a few rows A and B as stored [n, k]: sixteen rows of B side by side, transposed in registers by squares of sixteen, so that each
@@ -23,7 +23,7 @@ internal static unsafe partial class MatrixProduct
     {
         (int m, int n, nint k) = (product.M, product.N, product.K);
         nint lda = product.Lda, ldb = product.Ldb, ldc = product.Ldc;
-        nint squares = product.TransposeA && lda > 1 ? 0 : k & ~15;
+        nint squares = k & ~15;
         float* end = product.B + (n * ldb);
         for (int j = 0; j < n; j += 16)
         {
@@ -91,17 +91,15 @@ internal static unsafe partial class MatrixProduct
                 }
             }
 
-            nint step = product.TransposeA ? lda : 1;
+            // The last steps of all columns, and all steps of the last columns where they are fewer than sixteen.
             for (int i = 0; done < k && i < m; i++)
             {
                 for (int column = 0; column < columns; column++)
                 {
-                    float* x = a + (i * lda) + (done * step);
-                    float* weights = b + (column * ldb);
                     float sum = c[(i * ldc) + column];
-                    for (nint p = done; p < k; p++, x += step)
+                    for (nint p = done; p < k; p++)
                     {
-                        sum = MultiplyAdd(*x, weights[p], sum);
+                        sum = MultiplyAdd(a[(i * lda) + p], b[(column * ldb) + p], sum);
                     }
 
                     c[(i * ldc) + column] = sum;
