@@ -38,6 +38,7 @@ internal static class CommandLine
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
         root.Add(ExperimentCommand.Create());
+        root.Add(BenchCommand.Create());
         root.Add(InfoCommand.Create());
         DocumentedCommand.ShowExamples(root);
         return root;

@@ -22,26 +22,39 @@ internal static unsafe partial class MatrixProduct
     private static void MultiplyFewRows(in Product product)
     {
         (int m, int n, nint k) = (product.M, product.N, product.K);
-        nint lda = product.Lda, ldb = product.Ldb, ldc = product.Ldc;
+        nint lda = product.Lda, ldb = product.Ldb;
         nint squares = k & ~15;
+        float* a = product.A;
         float* end = product.B + (n * ldb);
+        float** rows = stackalloc float*[16];
+        float* edge = stackalloc float[FewRows * 16];
         for (int j = 0; j < n; j += 16)
         {
             int columns = Math.Min(16, n - j);
-            float* c = product.C + j;
             float* b = product.B + (j * ldb);
-            if (!product.Accumulate)
+            for (int row = 0; row < 16; row++)
             {
-                for (int i = 0; i < m; i++)
+                // Rows beyond the last repeat it; what they give goes nowhere.
+                rows[row] = b + (Math.Min(row, columns - 1) * ldb);
+            }
+
+            float* c = columns == 16 ? product.C + j : edge;
+            nint ldc = columns == 16 ? product.Ldc : 16;
+            for (int i = 0; i < m; i++)
+            {
+                if (!product.Accumulate)
                 {
-                    new Span<float>(c + (i * ldc), columns).Clear();
+                    Vector512<float>.Zero.Store(c + (i * ldc));
+                }
+                else if (c == edge)
+                {
+                    Vector512<float>.Zero.Store(c + (i * ldc));
+                    new ReadOnlySpan<float>(product.C + (i * product.Ldc) + j, columns).CopyTo(new Span<float>(c + (i * ldc), columns));
                 }
             }
 
-            nint done = columns < 16 ? 0 : squares;
-            float* a = product.A;
             float* ahead = b + (16 * ldb);
-            for (nint p = 0; p < done; p += 16)
+            for (nint p = 0; p < squares; p += 16)
             {
                 // The next sixteen rows, in the order of memory: sixteen streams at once are too many for the processor to foresee.
                 if (ahead < end)
@@ -54,14 +67,10 @@ internal static unsafe partial class MatrixProduct
                     ahead += 256;
                 }
 
-                float* row0 = b + p;
-                float* row4 = row0 + (4 * ldb);
-                float* row8 = row4 + (4 * ldb);
-                float* row12 = row8 + (4 * ldb);
-                var (a0, a1, a2, a3) = TransposeSquares(row0, ldb);
-                var (b0, b1, b2, b3) = TransposeSquares(row4, ldb);
-                var (c0, c1, c2, c3) = TransposeSquares(row8, ldb);
-                var (d0, d1, d2, d3) = TransposeSquares(row12, ldb);
+                var (a0, a1, a2, a3) = TransposeSquares(rows, p);
+                var (b0, b1, b2, b3) = TransposeSquares(rows + 4, p);
+                var (c0, c1, c2, c3) = TransposeSquares(rows + 8, p);
+                var (d0, d1, d2, d3) = TransposeSquares(rows + 12, p);
                 (a0, b0, c0, d0) = TransposeLanes(a0, b0, c0, d0);
                 (a1, b1, c1, d1) = TransposeLanes(a1, b1, c1, d1);
                 (a2, b2, c2, d2) = TransposeLanes(a2, b2, c2, d2);
@@ -91,31 +100,35 @@ internal static unsafe partial class MatrixProduct
                 }
             }
 
-            // The last steps of all columns, and all steps of the last columns where they are fewer than sixteen.
-            for (int i = 0; done < k && i < m; i++)
+            for (int i = 0; squares < k && i < m; i++)
             {
                 for (int column = 0; column < columns; column++)
                 {
                     float sum = c[(i * ldc) + column];
-                    for (nint p = done; p < k; p++)
+                    for (nint p = squares; p < k; p++)
                     {
-                        sum = MultiplyAdd(a[(i * lda) + p], b[(column * ldb) + p], sum);
+                        sum = MultiplyAdd(a[(i * lda) + p], rows[column][p], sum);
                     }
 
                     c[(i * ldc) + column] = sum;
                 }
+            }
+
+            for (int i = 0; c == edge && i < m; i++)
+            {
+                new ReadOnlySpan<float>(c + (i * ldc), columns).CopyTo(new Span<float>(product.C + (i * product.Ldc) + j, columns));
             }
         }
     }
 
     /// <summary>Four rows of sixteen floats as four squares: result i holds columns i, 4 + i, 8 + i and 12 + i of the four rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector512<float> S0, Vector512<float> S1, Vector512<float> S2, Vector512<float> S3) TransposeSquares(float* rows, nint ld)
+    private static (Vector512<float> S0, Vector512<float> S1, Vector512<float> S2, Vector512<float> S3) TransposeSquares(float** rows, nint p)
     {
-        Vector512<float> r0 = Vector512.Load(rows);
-        Vector512<float> r1 = Vector512.Load(rows + ld);
-        Vector512<float> r2 = Vector512.Load(rows + (2 * ld));
-        Vector512<float> r3 = Vector512.Load(rows + (3 * ld));
+        Vector512<float> r0 = Vector512.Load(rows[0] + p);
+        Vector512<float> r1 = Vector512.Load(rows[1] + p);
+        Vector512<float> r2 = Vector512.Load(rows[2] + p);
+        Vector512<float> r3 = Vector512.Load(rows[3] + p);
         Vector512<float> low02 = Avx512F.UnpackLow(r0, r2);
         Vector512<float> low13 = Avx512F.UnpackLow(r1, r3);
         Vector512<float> high02 = Avx512F.UnpackHigh(r0, r2);
