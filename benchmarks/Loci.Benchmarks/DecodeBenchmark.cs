@@ -40,7 +40,6 @@ internal static class DecodeBenchmark
 
     private static void Measure(LanguageModel model, BandwidthBenchmark bandwidth)
     {
-        var bytes = model.WeightBytes;
         using var stream = model.CreateStream();
         var times = new List<double>();
         var sums = new List<double>();
@@ -49,35 +48,27 @@ internal static class DecodeBenchmark
         for (var round = 0; round <= Rounds; round++)
         {
             // Other users of the machine take from the same memory, so what it gives is measured between the tokens.
-            var sum = bandwidth.Pass();
+            sums.Add(bandwidth.Pass());
             for (var i = 0; i < Tokens; i++)
             {
                 var start = Stopwatch.GetTimestamp();
                 stream.Read(prompt[i]);
-                if (round > 0)
-                {
-                    times.Add(1000 * Stopwatch.GetElapsedTime(start).TotalSeconds);
-                }
+                times.Add(1000 * Stopwatch.GetElapsedTime(start).TotalSeconds);
             }
 
-            if (round > 0)
-            {
-                sums.Add(sum);
-                if (Prompts > 0) {
-                using var fresh = model.CreateStream();
-                var start = Stopwatch.GetTimestamp();
-                fresh.Read(prompt);
-                prefill.Add(Prompt / Stopwatch.GetElapsedTime(start).TotalSeconds);
-                }
-            }
+            using var fresh = model.CreateStream();
+            var begun = Stopwatch.GetTimestamp();
+            fresh.Read(prompt);
+            prefill.Add(Prompt / Stopwatch.GetElapsedTime(begun).TotalSeconds);
         }
 
-        if (Prompts == 0) prefill.Add(0);
-        var median = times.Median();
-        var bound = 1e9 * sums.Median() / bytes;
+        // The first round warms up.
+        times.RemoveRange(0, Tokens);
+        sums.RemoveAt(0);
+        prefill.RemoveAt(0);
+        double median = times.Median(), sum = sums.Median(), bound = 1e9 * sum / model.WeightBytes;
+        var format = model.Weights == WeightFormat.Int8 ? "int8" : "float32";
         Console.WriteLine(
-            $"{(model.Weights == WeightFormat.Int8 ? "int8" : "float32"),-10}{1000 / median,10:F1}{median,11:F2}{times.Order().ElementAt(times.Count * 95 / 100),9:F2}{bytes / median / 1e6,7:F1}{sums.Median(),10:F1}{bound,8:F0}{100000 / median / bound,6:F0}%{prefill.Median(),11:F0}");
+            $"{format,-10}{1000 / median,10:F1}{median,11:F2}{times.Order().ElementAt(times.Count * 95 / 100),9:F2}{model.WeightBytes / median / 1e6,7:F1}{sum,10:F1}{bound,8:F0}{100000 / median / bound,6:F0}%{prefill.Median(),11:F0}");
     }
-
-    private static int Prompts = Environment.GetEnvironmentVariable("NOPRE") is null ? 1 : 0;
 }

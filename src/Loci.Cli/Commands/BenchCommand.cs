@@ -65,8 +65,8 @@ internal static class BenchCommand
                 : [("model", configuration)];
             var benchmark = new DecodeBenchmark
             {
-                Weights = Split(result.GetValue(weights) ?? "float32,int8", "--weights", FindFormat).Distinct().Order().ToList(),
-                Contexts = Split(result.GetValue(contexts) ?? "1K", "--context", FindContext).ToList(),
+                Weights = Split(result.GetValue(weights) ?? "float32,int8", "--weights", FindFormat).Distinct().Order().ToList(), // a rounded model does not become exact again
+                Contexts = Split(result.GetValue(contexts) ?? "1K", "--context", FindContext),
                 Tokens = result.GetValue(tokens) ?? 64,
             };
             using var device = Options.Device(result.GetValue(threads));
@@ -105,11 +105,13 @@ internal static class BenchCommand
         Mixers = [.. configuration.Mixers.Select(mixer => mixer with { Memory = memory ?? mixer.Memory, Cache = mixer.Cache with { Aggregation = aggregation } })],
     }).Validate();
 
-    private static IEnumerable<T> Split<T>(string list, string option, Func<string, T?> find) where T : struct => list
-        .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
-        .Select(word => find(word) ?? throw new UsageException($"{option} does not know '{word}'. See loci bench decode --help."))
-        .DefaultIfEmpty()
-        .Select((value, index) => index == 0 && list.Trim(',', ' ').Length == 0 ? throw new UsageException($"{option} is empty. See loci bench decode --help.") : value);
+    private static List<T> Split<T>(string list, string option, Func<string, T?> find) where T : struct
+    {
+        var words = list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        return words.Length > 0
+            ? [.. words.Select(word => find(word) ?? throw new UsageException($"{option} does not know '{word}'. See loci bench decode --help."))]
+            : throw new UsageException($"{option} is empty. See loci bench decode --help.");
+    }
 
     private static (string Name, string? Memory, AggregationKind Aggregation)? FindForm(string word)
     {
