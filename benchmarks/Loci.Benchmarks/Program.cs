@@ -8,6 +8,8 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["overhead"] = CacheOverheadBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
     ["session"] = SessionBenchmark.Run,
+    ["decode"] = DecodeBenchmark.Run,
+    ["row"] = RowProductBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };
 

@@ -41,6 +41,7 @@ internal static class CommandLine
         import.Add(ImportRwkvCommand.Create());
         root.Add(import);
         root.Add(ExperimentCommand.Create());
+        root.Add(BenchCommand.Create());
         root.Add(InfoCommand.Create());
         DocumentedCommand.ShowExamples(root);
         return root;

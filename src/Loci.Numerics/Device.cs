@@ -56,4 +56,17 @@ public abstract partial class Device : IDisposable
     internal abstract void MatrixMultiply(
         bool transposeA, bool transposeB, int m, int n, int k,
         DeviceSpan<float> a, int strideA, DeviceSpan<float> b, int strideB, DeviceSpan<float> c, int strideC, bool accumulate);
+
+    /// <summary>Bytes of a matrix [outputs, inputs] in the device's own layout of <see cref="WeightFormat.Int8"/>.</summary>
+    internal abstract long Int8Bytes(int outputs, int inputs);
+
+    /// <summary>Rounds finite weights [outputs, inputs] to <see cref="WeightFormat.Int8"/>.</summary>
+    internal abstract void RoundToInt8(DeviceSpan<float> weights, int outputs, int inputs, DeviceSpan<byte> blocks);
+
+    /// <summary>C = A W^T, or C += A W^T: A is [m, k], W [n, k] is in blocks from <see cref="RoundToInt8"/>, C is [m, n].</summary>
+    internal abstract void MatrixMultiplyInt8(
+        int m, int n, int k, DeviceSpan<float> a, int strideA, DeviceSpan<byte> blocks, DeviceSpan<float> c, int strideC, bool accumulate);
+
+    /// <summary><see cref="Embed"/> from a table in blocks.</summary>
+    internal abstract void EmbedInt8(DeviceSpan<int> ids, DeviceSpan<byte> blocks, int columns, DeviceSpan<float> y);
 }

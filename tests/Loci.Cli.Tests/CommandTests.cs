@@ -47,6 +47,19 @@ public sealed class CommandTests(TrainedModel trained) : IClassFixture<TrainedMo
     }
 
     [Fact]
+    public void RoundedWeightsWriteAndAreMeasured()
+    {
+        string[] generate = ["generate", "--model", trained.Folder, "--prompt", "Paragraph", "--tokens", "20", "--seed", "1", "--weights", "int8"];
+        Assert.StartsWith("Paragraph", Cli.Run(generate).Output, StringComparison.Ordinal);
+        string[] evaluate = ["eval", "perplexity", "--model", trained.Folder, "--data", trained.TextPath, "--separator", "blank-line", "--json"];
+        using var exact = JsonDocument.Parse(Cli.Run(evaluate).Output);
+        using var rounded = JsonDocument.Parse(Cli.Run([.. evaluate, "--weights", "int8"]).Output);
+        double expected = exact.RootElement.GetProperty("loss").GetDouble(), actual = rounded.RootElement.GetProperty("loss").GetDouble();
+        Assert.NotEqual(expected, actual);
+        Assert.Equal(expected, actual, 0.01);
+    }
+
+    [Fact]
     public void PerplexityIsReportedAsTextAndJson()
     {
         string[] arguments = ["eval", "perplexity", "--model", trained.Folder, "--data", trained.TextPath, "--separator", "blank-line", "--context", "32"];

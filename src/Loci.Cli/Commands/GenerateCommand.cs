@@ -6,6 +6,7 @@ using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
 using Loci.Models;
+using Loci.Numerics;
 using Loci.Training;
 
 namespace Loci.Cli.Commands;
@@ -22,6 +23,7 @@ internal static class GenerateCommand
         var topK = Options.Whole("--top-k", "Choose from so many of the likeliest tokens; 0 = all (default 0).", 0);
         var topP = Options.Number("--top-p", "Choose from the likeliest tokens that make up this probability; 1 = all (default 0.95).", 0, 1, true);
         var seed = Options.Whole("--seed", "Decides the choices: the same seed writes the same text (default another one each time).", 0UL);
+        var weights = Options.Weights();
         var threads = Options.Threads();
         var command = new DocumentedCommand(
             "generate",
@@ -32,7 +34,7 @@ internal static class GenerateCommand
               loci generate --model runs/grm --prompt - --tokens 500 --temperature 0.7 --seed 1 < beginning.txt
             """)
         {
-            folder, prompt, tokens, temperature, topK, topP, seed, threads,
+            folder, prompt, tokens, temperature, topK, topP, seed, weights, threads,
         };
         command.SetAction(result =>
         {
@@ -47,7 +49,7 @@ internal static class GenerateCommand
             RequireModel(path);
             using var device = Options.Device(result.GetValue(threads));
             var tokenizer = TrainingRun.LoadTokenizer(path);
-            using var model = LanguageModel.Load(path, device);
+            using var model = LanguageModel.Load(path, device, result.GetValue(weights) ?? WeightFormat.Float32);
             RequireTokenizer(model, tokenizer, path);
             using var interruption = new Interruption(_ => { });
             var text = result.GetValue(prompt) is "-" ? Console.In.ReadToEnd() : result.GetValue(prompt) ?? "";

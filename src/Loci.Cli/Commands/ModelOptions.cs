@@ -8,13 +8,15 @@ using Loci.Numerics.Operations;
 namespace Loci.Cli.Commands;
 
 /// <summary>The options that make a model: one size dial, a memory and its cache, or a whole configuration file.</summary>
-internal sealed class ModelOptions
+/// <param name="defaultSize">The size where none is given.</param>
+/// <param name="alwaysTied">Whether the embedding table is the output projection without being asked for.</param>
+internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied = false)
 {
     private const int DefaultSegmentLength = 256;
 
     private readonly Option<string?> _configuration = Options.Text("--config", "The whole model as a JSON file, instead of the options below.", "FILE.json");
     private readonly Option<string?> _size = Options.Text(
-        "--size", $"Size of the model: {string.Join(", ", ModelPresets.SizeNames)}, or about how many parameters, such as 12M (default small).", "SIZE");
+        "--size", $"Size of the model: {string.Join(", ", ModelPresets.SizeNames)}, or about how many parameters, such as 12M (default {defaultSize}).", "SIZE");
     private readonly Option<int?> _dimension = Options.Whole("--dimension", "Width of the model, instead of the size's.", 1, 1 << 16);
     private readonly Option<int?> _layers = Options.Whole("--layers", "Number of blocks, instead of the size's.", 1, 1 << 12);
     private readonly Option<int?> _heads = Options.Whole("--heads", "Number of heads, instead of the size's.", 1, 1 << 12);
@@ -74,8 +76,8 @@ internal sealed class ModelOptions
             throw new UsageException($"{deepOnly.Name} is for --memory dla or titans, whose memory is a network; leave it out.");
         }
 
-        var tied = result.GetValue(_tied);
-        var size = ModelPresets.FindSize(result.GetValue(_size) ?? "small", vocabularySize, tied);
+        var tied = alwaysTied || result.GetValue(_tied);
+        var size = ModelPresets.FindSize(result.GetValue(_size) ?? defaultSize, vocabularySize, tied);
         size = new ModelSize(result.GetValue(_dimension) ?? size.Dimension, result.GetValue(_layers) ?? size.Layers, result.GetValue(_heads) ?? size.Heads);
         var mixer = defaults with
         {
@@ -90,7 +92,7 @@ internal sealed class ModelOptions
                 TopK = result.GetValue(_topK) ?? new CacheConfiguration().TopK,
             },
         };
-        return (ModelPresets.Create(size, vocabularySize, mixer) with { TiedEmbeddings = tied, Dropout = (float)(result.GetValue(_dropout) ?? 0) }).Validate();
+        return (ModelPresets.Create(size, vocabularySize, mixer) with { TiedEmbeddings = tied, Dropout = (float)((result.GetResult(_dropout) is null ? null : result.GetValue(_dropout)) ?? 0) }).Validate();
     }
 
     /// <summary>A model in a few words.</summary>

@@ -59,6 +59,10 @@ internal static class Options
     /// <summary>Processor threads.</summary>
     public static Option<int?> Threads() => Whole("--threads", "Processor threads to use (default all cores); does not change the results.", 1, 1024);
 
+    /// <summary>How the weights of a loaded model are stored.</summary>
+    public static Option<WeightFormat?> Weights() => Choice(
+        "--weights", "How large matrices are stored: int8 is read faster and rounds them (default float32)", ("float32", WeightFormat.Float32), ("int8", WeightFormat.Int8));
+
     /// <summary>The device that a command runs on.</summary>
     public static Device Device(int? threads) => threads is { } count ? new CpuDevice(count) : new CpuDevice();
 

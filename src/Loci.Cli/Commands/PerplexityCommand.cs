@@ -6,6 +6,7 @@ using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Models;
+using Loci.Numerics;
 using Loci.Training;
 
 namespace Loci.Cli.Commands;
@@ -24,6 +25,7 @@ internal static class PerplexityCommand
             "--positions", "Buckets of the loss by position (default logarithmic)", ("logarithmic", PositionScale.Logarithmic), ("linear", PositionScale.Linear));
         var limit = Options.Whole("--limit-tokens", "Measure only the first so many tokens (default all).", 1L);
         var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
+        var weights = Options.Weights();
         var threads = Options.Threads();
         var command = new DocumentedCommand(
             "perplexity",
@@ -33,7 +35,7 @@ internal static class PerplexityCommand
               loci eval perplexity --model runs/grm --data test.txt.gz --separator wikitext --context 4096
             """)
         {
-            folder, data, separator, context, batch, positions, limit, json, threads,
+            folder, data, separator, context, batch, positions, limit, json, weights, threads,
         };
         command.SetAction(result =>
         {
@@ -50,7 +52,7 @@ internal static class PerplexityCommand
             using var device = Options.Device(result.GetValue(threads));
             using var interruption = new Interruption(message: "Stopping…");
             var tokenizer = TrainingRun.LoadTokenizer(path);
-            using var model = LanguageModel.Load(path, device);
+            using var model = LanguageModel.Load(path, device, result.GetValue(weights) ?? WeightFormat.Float32);
             GenerateCommand.RequireTokenizer(model, tokenizer, path);
             var tokens = Options.Encode(corpus, tokenizer, "reading text", interruption.Token);
             PerplexityResult measured;

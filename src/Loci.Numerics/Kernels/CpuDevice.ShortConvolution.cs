@@ -387,16 +387,7 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>Weight [columns, width] to taps [width, columns].</summary>
-    private static void Transpose(float* weight, int columns, int width, float* taps)
-    {
-        for (var column = 0; column < columns; column++)
-        {
-            for (var tap = 0; tap < width; tap++)
-            {
-                taps[((long)tap * columns) + column] = weight[((long)column * width) + tap];
-            }
-        }
-    }
+    private static void Transpose(float* weight, int columns, int width, float* taps) => MatrixProduct.Transpose(columns, width, weight, taps);
 
     private struct ConvolutionState
     {

@@ -49,6 +49,7 @@ internal static unsafe partial class MatrixProduct
                         K = Math.Min(kSpan, k - p),
                         A = product.AAt(i, p),
                         B = product.BAt(p, j),
+                        Blocks = product.Blocks.From(p, j),
                         C = product.C + (i * product.Ldc) + j,
                         Accumulate = product.Accumulate || p > 0,
                     };
@@ -97,7 +98,7 @@ internal static unsafe partial class MatrixProduct
         for (int j = begin; j < end; j += TileColumns)
         {
             int columns = Math.Min(TileColumns, end - j);
-            PackPanel(span->TransposeB, columns, PanelWidth(columns), steps, span->BAt(p, j), span->Ldb, target + ((nint)j * steps));
+            PackColumns(*span, p, steps, j, columns, target + ((nint)j * steps));
         }
     }
 

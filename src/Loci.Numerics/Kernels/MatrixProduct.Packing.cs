@@ -26,6 +26,9 @@ internal static unsafe partial class MatrixProduct
         }
     }
 
+    /// <summary>target [columns, rows] = the transpose of source [rows, columns].</summary>
+    public static void Transpose(int rows, int columns, float* source, float* target) => PackTransposed(rows, rows, columns, source, columns, target);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackCopied(int count, int width, nint k, float* source, nint ld, float* panel)
     {

@@ -134,6 +134,31 @@ internal static unsafe partial class MatrixProduct
         workers.For(CeilingDivide(batch, product.TaskSize), &RunBatch, &product);
     }
 
+    /// <summary>
+    /// C = A B^T or C += A B^T where B [n, k] is in blocks of eight-bit integers: every weight is one rounded product of integer and scale, so the bits are those of
+    /// <see cref="Multiply"/> with these weights.
+    /// </summary>
+    /// <exception cref="ArgumentException">A size is negative or a leading dimension is shorter than a row.</exception>
+    public static void MultiplyInt8(int m, int n, int k, float* a, int lda, byte* b, float* c, int ldc, bool accumulate, Workers workers)
+    {
+        Validate(false, true, m, n, k, a, lda, (float*)b, k, c, ldc);
+        Product product = new(false, true, m, n, k, a, lda, null, 0, c, ldc, accumulate) { Blocks = new Int8Blocks(b, k) };
+        long work = (long)m * n * k;
+        if (workers.ThreadCount == 1 || work < (m == 1 ? ParallelVectorWork : ParallelWork))
+        {
+            MultiplySerial(product);
+        }
+        else if (m <= ThinSide)
+        {
+            product.TaskSize = n > 8192 ? 4 * Int8Blocks.PanelColumns : Int8Blocks.PanelColumns;
+            workers.For(CeilingDivide(n, product.TaskSize), &RunColumns, &product);
+        }
+        else
+        {
+            MultiplyBlocked(product, workers);
+        }
+    }
+
     private static void RunColumns(void* state, int index, int worker)
     {
         Product* product = (Product*)state;
@@ -180,6 +205,14 @@ internal static unsafe partial class MatrixProduct
                 }
             }
         }
+        else if (product.Blocks.Memory != null && product.M == 1)
+        {
+            MultiplyRowInt8(product);
+        }
+        else if (product.Blocks.Memory == null && HasFewRows(product))
+        {
+            MultiplyFewRows(product);
+        }
         else if (product.M == 1)
         {
             if (product.TransposeB)
@@ -191,7 +224,7 @@ internal static unsafe partial class MatrixProduct
                 MultiplyRow(product);
             }
         }
-        else if (product.N == 1 && product.Ldc == 1)
+        else if (product.N == 1 && product.Ldc == 1 && product.Blocks.Memory == null)
         {
             MultiplySerial(product.Transposed());
         }
@@ -231,13 +264,16 @@ internal static unsafe partial class MatrixProduct
                 {
                     int columns = Math.Min(TileColumns, n - j);
                     int width = PanelWidth(columns);
-                    float* b = product.BAt(p, j);
-                    nint bStep = product.Ldb;
+                    float* b = panel;
+                    nint bStep = width;
                     if (product.TransposeB || columns != width)
                     {
-                        PackPanel(product.TransposeB, columns, width, steps, b, product.Ldb, panel);
-                        b = panel;
-                        bStep = width;
+                        PackColumns(product, p, steps, j, columns, panel);
+                    }
+                    else
+                    {
+                        b = product.BAt(p, j);
+                        bStep = product.Ldb;
                     }
 
                     for (int i = 0; i < rows; i += TileRows)
@@ -271,6 +307,19 @@ internal static unsafe partial class MatrixProduct
         {
             int tileRows = Math.Min(TileRows, rows - i);
             PackPanel(!product.TransposeA, tileRows, tileRows, steps, product.AAt(first + i, p), product.Lda, target + (i * steps));
+        }
+    }
+
+    /// <summary>Packs a panel of op(B): <paramref name="columns"/> of it from <paramref name="j"/> on, padded to <see cref="PanelWidth"/>.</summary>
+    private static void PackColumns(in Product product, int p, int steps, int j, int columns, float* target)
+    {
+        if (product.Blocks.Memory != null)
+        {
+            product.Blocks.Unpack(p, steps, j, PanelWidth(columns), target);
+        }
+        else
+        {
+            PackPanel(product.TransposeB, columns, PanelWidth(columns), steps, product.BAt(p, j), product.Ldb, target);
         }
     }
 
@@ -309,6 +358,10 @@ internal static unsafe partial class MatrixProduct
         public bool TransposeA = transposeA;
         public bool TransposeB = transposeB;
         public bool Accumulate = accumulate;
+
+        /// <summary>B where it is quantised; otherwise its memory is null.</summary>
+        public Int8Blocks Blocks;
+
         public int M = m;
         public int N = n;
         public int K = k;
@@ -330,7 +383,7 @@ internal static unsafe partial class MatrixProduct
 
         public readonly Product Rows(int first, int count) => this with { M = count, A = AAt(first, 0), C = C + (first * Ldc) };
 
-        public readonly Product Columns(int first, int count) => this with { N = count, B = BAt(0, first), C = C + first };
+        public readonly Product Columns(int first, int count) => this with { N = count, B = BAt(0, first), Blocks = Blocks.From(0, first), C = C + first };
 
         /// <summary>The same sums as C^T = op(B)^T op(A)^T, for one contiguous column C.</summary>
         public readonly Product Transposed() =>

@@ -27,6 +27,12 @@ public static class Embedding
 
         var record = tape.IsRecording && table.RequiresGradient;
         var y = tape.NewOutput(new Shape(checked((int)ids.Length), table.Columns), record);
+        if (table is Parameter { Format: WeightFormat.Int8, Blocks: var blocks })
+        {
+            tape.Device.EmbedInt8(ids, blocks, table.Columns, y.Data);
+            return y;
+        }
+
         tape.Device.Embed(ids, table.Data, table.Columns, y.Data);
         if (record)
         {

@@ -10,6 +10,7 @@ public static class Linear
     /// <param name="residual">Added to the result where given, [rows, out].</param>
     /// <returns>[rows, out].</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
+    /// <exception cref="InvalidOperationException">The operation is recorded with a weight rounded to int8.</exception>
     public static Tensor Apply(Tape tape, Tensor x, Tensor weight, Tensor? residual = null)
     {
         ArgumentNullException.ThrowIfNull(tape);
@@ -27,14 +28,18 @@ public static class Linear
         }
 
         var record = tape.IsRecording && (x.RequiresGradient || weight.RequiresGradient || residual is { RequiresGradient: true });
+        if (record)
+        {
+            RequireTrainable(weight);
+        }
+
         var y = tape.NewOutput(new Shape(rows, outputs), record);
         if (residual is not null)
         {
             tape.Device.Copy(residual.Data, y.Data);
         }
 
-        // y [rows, out] = x [rows, in] W^T
-        tape.Device.MatrixMultiply(false, true, rows, outputs, inputs, x.Data, inputs, weight.Data, inputs, y.Data, outputs, residual is not null);
+        Multiply(tape.Device, rows, x.Data, weight, y.Data, residual is not null);
         if (record)
         {
             var node = tape.Record<Node>();
@@ -45,6 +50,29 @@ public static class Linear
         }
 
         return y;
+    }
+
+    /// <summary>y [rows, out] = x [rows, in] W^T, or is added to, with weights in any format.</summary>
+    internal static void Multiply(Device device, int rows, DeviceSpan<float> x, Tensor weight, DeviceSpan<float> y, bool accumulate)
+    {
+        int outputs = weight.Shape[0], inputs = weight.Columns;
+        if (weight is Parameter { Format: WeightFormat.Int8, Blocks: var blocks })
+        {
+            device.MatrixMultiplyInt8(rows, outputs, inputs, x, inputs, blocks, y, outputs, accumulate);
+        }
+        else
+        {
+            device.MatrixMultiply(false, true, rows, outputs, inputs, x, inputs, weight.Data, inputs, y, outputs, accumulate);
+        }
+    }
+
+    /// <summary>Refuses to record an operation whose backward pass would need the exact weights.</summary>
+    internal static void RequireTrainable(Tensor weight)
+    {
+        if (weight is Parameter { Format: WeightFormat.Int8, Name: var name })
+        {
+            throw new InvalidOperationException($"Parameter {name} was rounded to int8, which is for inference only: train the float32 model.");
+        }
     }
 
     private sealed class Node : TapeNode

@@ -27,6 +27,7 @@ public static class LinearCrossEntropy
     /// What the sum of the losses is divided by; none = the number of targets that count here. With gradient accumulation, give the number in all micro-batches.
     /// </param>
     /// <exception cref="ArgumentException">The shapes do not fit together, or a target is neither -1 nor in the vocabulary.</exception>
+    /// <exception cref="InvalidOperationException">The operation is recorded with a weight rounded to int8.</exception>
     public static CrossEntropyLoss Apply(Tape tape, Tensor hidden, Tensor weight, DeviceSpan<int> targets, double? normaliser = null)
     {
         ArgumentNullException.ThrowIfNull(tape);
@@ -53,6 +54,11 @@ public static class LinearCrossEntropy
 
         var scale = 1 / (normaliser ?? Math.Max(1, counted));
         var record = tape.IsRecording && (hidden.RequiresGradient || weight.RequiresGradient);
+        if (record)
+        {
+            Linear.RequireTrainable(weight);
+        }
+
         var loss = tape.NewOutput(new Shape(1), record);
         loss.IsKept = true;
         var rowLosses = tape.NewOutput(new Shape(rows), false);
@@ -65,7 +71,7 @@ public static class LinearCrossEntropy
         {
             var count = Math.Min(block, rows - first);
             var x = hidden.Data.Slice((long)first * columns, (long)count * columns);
-            tape.Device.MatrixMultiply(false, true, count, vocabulary, columns, x, columns, weight.Data, columns, logits, vocabulary, false);
+            Linear.Multiply(tape.Device, count, x, weight, logits, false);
             tape.Device.CrossEntropy(logits, targets.Slice(first, count), vocabulary, (float)scale, record, rowLosses.Data.Slice(first, count));
             if (!dWeight.IsEmpty)
             {

@@ -281,6 +281,9 @@ internal sealed class RecurrentCache : IDisposable
         _plannedSlots = -1;
     }
 
+    /// <summary>Bytes that cached states take after so many tokens, about.</summary>
+    public long BytesAfter(int tokens) => _segmentation.IsNone ? 0 : (_averages ? 1 : _segmentation.VisibleAt(tokens)) * BytesPerSegment;
+
     /// <summary>Fills the cache as if so many tokens had been read, with states and keys that are <paramref name="noise"/>: for measurements.</summary>
     public void Fill(int tokens, DeviceSpan<float> noise)
     {

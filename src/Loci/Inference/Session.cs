@@ -285,8 +285,24 @@ public sealed partial class Session : IDisposable
     internal ReadOnlySpan<MixerState> States => _states;
 
     /// <summary>Makes an unused session's memory as large as if so many tokens had been read, with contents that mean nothing: for measurements of time and space.</summary>
-    internal void Fill(int tokens)
+    /// <param name="tokens">How many.</param>
+    /// <exception cref="InvalidOperationException">Something has been read.</exception>
+    /// <exception cref="InsufficientMemoryException">The memory would be larger than this machine's.</exception>
+    public void FillForMeasurement(int tokens)
     {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(tokens);
+        if (Position > 0)
+        {
+            throw new InvalidOperationException("Only a session that has read nothing can be filled for a measurement.");
+        }
+
+        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = _states.Sum(state => state.BytesAfter(tokens));
+        if (needed > available / 10 * 9)
+        {
+            throw new InsufficientMemoryException($"The session's memory would take {Mebibytes(needed)} MiB after {tokens:#,0} tokens, and this machine has {Mebibytes(available)} MiB.");
+        }
+
         var random = new Random(1);
         var longest = _states.Max(state => state.Rows.Concat([_ends]).Max(rows => rows.RowLength)) + (4L * Model.Configuration.Dimension);
         foreach (var state in _states)

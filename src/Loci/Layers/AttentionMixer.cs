@@ -101,6 +101,8 @@ public sealed class AttentionMixer : Mixer, IDisposable
             return fork;
         }
 
+        public override long BytesAfter(int tokens) => BytesAdded(tokens);
+
         public override void Fill(int tokens, DeviceSpan<float> noise)
         {
             for (var i = 0; i < tokens; i++)

@@ -57,6 +57,9 @@ internal abstract class MixerState : IDisposable
         numbers = numbers[1..];
     }
 
+    /// <summary>Bytes of memory after so many tokens, about.</summary>
+    public virtual long BytesAfter(int tokens) => Bytes + (Cache?.BytesAfter(tokens) ?? 0);
+
     /// <summary>Makes the state as large as if so many tokens had been read: for measurements.</summary>
     public virtual void Fill(int tokens, DeviceSpan<float> noise)
     {

@@ -67,6 +67,12 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Number of learned values.</summary>
     public long ParameterCount { get; }
 
+    /// <summary>How the large matrices are stored.</summary>
+    public WeightFormat Weights { get; private set; }
+
+    /// <summary>Bytes of all weights as they are stored.</summary>
+    public long WeightBytes => Parameters.Sum(parameter => parameter.Bytes);
+
     /// <summary>The mixers, one a block.</summary>
     public IEnumerable<Mixer> Mixers => _blocks.Select(block => block.Mixer);
 
@@ -118,9 +124,10 @@ public sealed class LanguageModel : IDisposable
     public Session CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
     /// <summary>Saves weights and configuration to a folder: <c>model.safetensors</c> and <c>config.json</c>, each atomically.</summary>
-    /// <exception cref="LociException">They cannot be written.</exception>
+    /// <exception cref="LociException">They cannot be written, or were rounded.</exception>
     public void Save(string folder)
     {
+        RequireExact("saved");
         try
         {
             Directory.CreateDirectory(folder);
@@ -136,13 +143,17 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <summary>Loads a model from a folder that <see cref="Save"/> wrote.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="device">Where the model lives.</param>
+    /// <param name="weights">How its large matrices are stored; files are float32 and rounded here where it is not.</param>
     /// <exception cref="LociException">A file is missing, damaged or of another model.</exception>
-    public static LanguageModel Load(string folder, Device device)
+    public static LanguageModel Load(string folder, Device device, WeightFormat weights = WeightFormat.Float32)
     {
         var model = new LanguageModel(ModelConfiguration.Load(Path.Combine(folder, "config.json")), device);
         try
         {
             model.LoadWeights(Path.Combine(folder, "model.safetensors"));
+            model.ConvertWeights(weights);
             return model;
         }
         catch
@@ -152,10 +163,36 @@ public sealed class LanguageModel : IDisposable
         }
     }
 
+    /// <summary>
+    /// Rounds the large matrices (embedding, head, projections, feed-forward, router) to <see cref="WeightFormat.Int8"/>, for inference: a quarter of the bytes to read for every token.
+    /// Norms, convolutions, gates and the memories' own parameters stay float32. A model once rounded cannot be trained or saved.
+    /// </summary>
+    /// <exception cref="LociException">A weight is not finite, or rounded weights are asked to be float32 again.</exception>
+    public void ConvertWeights(WeightFormat format)
+    {
+        if (format == Weights)
+        {
+            return;
+        }
+
+        RequireExact("made float32 again");
+        Weights = format;
+        foreach (var parameter in Parameters.Where(IsLargeMatrix))
+        {
+            if (!Device.IsFinite(parameter.Data))
+            {
+                throw new LociException($"The weights {parameter.Name} are not all finite, so they cannot be rounded to int8: the training that made them has diverged.");
+            }
+
+            parameter.RoundToInt8();
+        }
+    }
+
     /// <summary>Reads all weights from a safetensors file, which must hold exactly this model's tensors, all finite.</summary>
-    /// <exception cref="LociException">The file is missing, damaged or of another model.</exception>
+    /// <exception cref="LociException">The file is missing, damaged or of another model, or this model's weights were rounded.</exception>
     public void LoadWeights(string path)
     {
+        RequireExact("overwritten");
         using var file = SafetensorsFile.Open(path);
         var buffer = new float[Parameters.Max(parameter => parameter.Shape.Count)];
         foreach (var parameter in Parameters)
@@ -178,11 +215,20 @@ public sealed class LanguageModel : IDisposable
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes(Configuration.ToJson()));
-        var values = new float[Parameters.Max(parameter => parameter.Shape.Count)];
+        var values = new byte[Parameters.Max(parameter => parameter.Bytes)];
         foreach (var parameter in Parameters)
         {
-            parameter.Save(values);
-            hash.AppendData(MemoryMarshal.AsBytes(values.AsSpan(0, (int)parameter.Shape.Count)));
+            var bytes = values.AsSpan(0, (int)parameter.Bytes);
+            if (parameter.Format == WeightFormat.Float32)
+            {
+                parameter.Save(MemoryMarshal.Cast<byte, float>(bytes));
+            }
+            else
+            {
+                Device.CopyToHost(parameter.Blocks, bytes);
+            }
+
+            hash.AppendData(bytes);
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset());
@@ -200,6 +246,15 @@ public sealed class LanguageModel : IDisposable
         foreach (var block in _blocks)
         {
             (block.Mixer as IDisposable)?.Dispose();
+        }
+    }
+
+    /// <summary>Throws where the weights are not float32 any more.</summary>
+    internal void RequireExact(string what)
+    {
+        if (Weights != WeightFormat.Float32)
+        {
+            throw new LociException($"A model whose weights were rounded to int8 cannot be {what}: load it again as float32.");
         }
     }
 
@@ -221,6 +276,9 @@ public sealed class LanguageModel : IDisposable
 
         return extents;
     }
+
+    /// <summary>Matrices that are used by linear maps and embeddings alone, which is what decays; gates and rates do not.</summary>
+    private static bool IsLargeMatrix(Parameter parameter) => parameter.Decays && parameter.Shape.Rank == 2;
 
     /// <summary>The recurrent form: hidden states of the next tokens of some sequences, [rows, D].</summary>
     internal Tensor StepHidden(Tape tape, DeviceSpan<int> inputs, ReadOnlySpan<StreamPart> parts)

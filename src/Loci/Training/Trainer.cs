@@ -47,7 +47,7 @@ public sealed class Trainer : IDisposable
     /// <param name="source">Where its batches come from, with rows of the options' context; used by this trainer alone.</param>
     /// <param name="options">How to train.</param>
     /// <param name="clock">What measures time; the system's where null.</param>
-    /// <exception cref="LociException">The options are out of range or do not fit the source, the model's vocabulary is smaller than the source's, or the model is one that is not trained.</exception>
+    /// <exception cref="LociException">The options are out of range or do not fit the source, the model's vocabulary is smaller than the source's, the model is one that is not trained, or its weights were rounded.</exception>
     public Trainer(LanguageModel model, ITrainingBatches source, TrainingOptions options, TimeProvider? clock = null)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -58,6 +58,7 @@ public sealed class Trainer : IDisposable
             throw Layers.RwkvBlock.NotTrained();
         }
 
+        model.RequireExact("trained");
         Options = options.Validate();
         RequireVocabulary(model, source.Name, source.VocabularySize);
         if (source.Length != options.Context)
