@@ -1,6 +1,6 @@
 using System.Numerics;
 using System.Runtime.Intrinsics;
-using Loci.Numerics.Operations;
+using System.Runtime.Intrinsics.X86;
 
 namespace Loci.Numerics.Kernels;
 
@@ -72,23 +72,30 @@ internal static unsafe class KeyIndex
             var scales = work.IndexPages.At(first / BlockSlots) + (head * HeadLength(d));
             var slots = Math.Min(BlockSlots, count - first);
             Estimate(u, (sbyte*)(scales + BlockSlots), d, estimates + first);
-            for (var i = 0; i < slots; i++)
+            // Rounding of the sums, here and in the full score, is far below what is added for it: half per mille of the margin and 1e-5 of the score.
+            var i = 0;
+            for (; i <= slots - Vector<float>.Count; i += Vector<float>.Count)
             {
-                // Rounding of the sums themselves, here and in the full score, is far below the half per mille that 0.5005 adds, unless the product is tiny: those are covered by the constant.
+                var scale = Vector.Load(scales + i);
+                var estimate = Vector.Load(estimates + first + i) * scale * temperature;
+                var error = (scale * margin) + (Vector.Abs(estimate) * 1e-5f);
+                (estimate + error).Store(estimates + first + i);
+                var least = estimate - error;
+                if (found < topK || Vector.GreaterThanAny(least, new Vector<float>(lower[topK - 1])))
+                {
+                    for (var lane = 0; lane < Vector<float>.Count; lane++)
+                    {
+                        Raise(lower, ref found, topK, least[lane]);
+                    }
+                }
+            }
+
+            for (; i < slots; i++)
+            {
                 var estimate = temperature * estimates[first + i] * scales[i];
                 var error = (margin * scales[i]) + (1e-5f * MathF.Abs(estimate));
-                var least = estimate - error;
                 estimates[first + i] = estimate + error;
-                if (found < topK || least > lower[topK - 1])
-                {
-                    var at = found < topK ? found++ : topK - 1;
-                    for (; at > 0 && least > lower[at - 1]; at--)
-                    {
-                        lower[at] = lower[at - 1];
-                    }
-
-                    lower[at] = least;
-                }
+                Raise(lower, ref found, topK, estimate - error);
             }
         }
 
@@ -115,6 +122,23 @@ internal static unsafe class KeyIndex
         scores[count] = MemoryVector.Dot(u, running, d) * work.Options.KeyScale(work.InitialCount + 1);
         gates[count] = (temperature * scores[count]) + (work.OnlineBias == null ? 0 : work.OnlineBias[head]);
         MemoryRead.Softmax(gates, count, topK);
+    }
+
+    /// <summary>Takes a value up among the best, which are in descending order.</summary>
+    private static void Raise(float* best, ref int found, int count, float value)
+    {
+        if (found == count && !(value > best[count - 1]))
+        {
+            return;
+        }
+
+        var at = found < count ? found++ : count - 1;
+        for (; at > 0 && value > best[at - 1]; at--)
+        {
+            best[at] = best[at - 1];
+        }
+
+        best[at] = value;
     }
 
     private static long HeadLength(int width) => BlockSlots + (width * (BlockSlots / 4));
@@ -161,5 +185,7 @@ internal static unsafe class KeyIndex
     }
 
     private static Vector512<float> Sixteen(sbyte* values) =>
-        Vector512.ConvertToSingle(Vector512.WidenLower(Vector512.WidenLower(Vector128.Load(values).ToVector256Unsafe().ToVector512Unsafe())));
+        Vector512.ConvertToSingle(Avx512F.IsSupported
+            ? Avx512F.ConvertToVector512Int32(Vector128.Load(values))
+            : Vector512.WidenLower(Vector512.WidenLower(Vector128.Load(values).ToVector256Unsafe().ToVector512Unsafe())));
 }
