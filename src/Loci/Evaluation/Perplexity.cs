@@ -1,4 +1,5 @@
 using Loci.Data;
+using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
 
@@ -28,6 +29,12 @@ public sealed record PerplexityOptions
 
     /// <summary>The buckets of the loss by position.</summary>
     public PositionScale Positions { get; init; }
+
+    /// <summary>
+    /// Reads every window through a session with these options rather than in the parallel form: for caches after training and for checkpoints in fewer bits, which only sessions have. Windows are
+    /// then read one after another.
+    /// </summary>
+    public SessionOptions? Session { get; init; }
 
     internal void Validate()
     {
@@ -71,6 +78,7 @@ public sealed record PerplexityResult(long Tokens, double Nats, long Bytes, long
 public static class Perplexity
 {
     private const int LinearBuckets = 16;
+    private const int PassLength = 4096;
 
     /// <summary>Measures a model.</summary>
     /// <param name="model">The model.</param>
@@ -117,11 +125,19 @@ public static class Perplexity
             while (tokens < (options.MaximumTokens ?? long.MaxValue) && rows.Next(batch))
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                device.CopyFromHost<int>(batch.Inputs, inputs);
-                device.CopyFromHost<int>(batch.Targets, targets);
-                layout.Set(batch.SequenceStarts, batch.Inputs.Length);
-                tape.Reset();
-                device.CopyToHost(model.Loss(tape, inputs, targets, layout).RowLosses.Data, losses);
+                if (options.Session is null)
+                {
+                    device.CopyFromHost<int>(batch.Inputs, inputs);
+                    device.CopyFromHost<int>(batch.Targets, targets);
+                    layout.Set(batch.SequenceStarts, batch.Inputs.Length);
+                    tape.Reset();
+                    device.CopyToHost(model.Loss(tape, inputs, targets, layout).RowLosses.Data, losses);
+                }
+                else
+                {
+                    Read(model, options.Session, batch, losses, cancellationToken);
+                }
+
                 Add(batch, losses, buckets, tokenizer, sums, counts, bytes);
                 tokens += batch.PredictedCount;
                 progress?.Report(tokens);
@@ -146,6 +162,36 @@ public static class Perplexity
         }
 
         return new PerplexityResult(tokens, sums.Sum(), bytes.Sum(), tokens == rows.PredictedCount && corpus.WordCount > 0 ? corpus.WordCount + corpus.LineCount : 0, positions);
+    }
+
+    /// <summary>Losses of a batch whose sequences are read by sessions.</summary>
+    private static void Read(LanguageModel model, SessionOptions options, TokenBatch batch, float[] losses, CancellationToken cancellationToken)
+    {
+        var starts = batch.SequenceStarts;
+        for (var sequence = 0; sequence < starts.Length; sequence++)
+        {
+            var end = sequence + 1 < starts.Length ? starts[sequence + 1] : losses.Length;
+            var predicted = end;
+            while (predicted > starts[sequence] && batch.Targets[predicted - 1] < 0)
+            {
+                predicted--;
+            }
+
+            if (predicted == starts[sequence])
+            {
+                continue; // padding
+            }
+
+            // A session says how well each token was predicted by those before it, so the last target is read as well; the first token is not predicted.
+            using var session = model.CreateSession(options);
+            session.Read(batch.Inputs[starts[sequence]]);
+            for (var i = starts[sequence]; i < predicted; i += PassLength)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                var count = Math.Min(PassLength, predicted - i);
+                session.Read(batch.Targets.AsSpan(i, count), losses.AsSpan(i, count));
+            }
+        }
     }
 
     private static void Add(TokenBatch batch, float[] losses, int[] buckets, Tokenizer? tokenizer, double[] sums, long[] counts, long[] bytes)

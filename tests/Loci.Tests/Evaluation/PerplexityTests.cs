@@ -89,6 +89,22 @@ public sealed class PerplexityTests : IDisposable
     }
 
     [Fact]
+    public void SessionsMeasureTheSame()
+    {
+        var options = new PerplexityOptions { Context = 24, BatchRows = 3 };
+        PerplexityResult expected = Measure(options), actual = Measure(options with { Session = new() });
+        Assert.Equal(expected.Tokens, actual.Tokens);
+        Assert.Equal(expected.Loss, actual.Loss, 1e-5);
+        Assert.Equal(expected.Positions.Count, actual.Positions.Count);
+        foreach (var (one, other) in expected.Positions.Zip(actual.Positions))
+        {
+            Assert.Equal((one.From, one.To, one.Tokens), (other.From, other.To, other.Tokens));
+            Assert.Equal(one.Loss, other.Loss, 1e-4);
+            Assert.Equal(one.BitsPerByte!.Value, other.BitsPerByte!.Value, 1e-4);
+        }
+    }
+
+    [Fact]
     public void BucketsDoubleAndCoverAllPositions()
     {
         var result = Measure(new PerplexityOptions { Context = 50 });
