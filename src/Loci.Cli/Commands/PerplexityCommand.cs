@@ -5,7 +5,6 @@ using System.Text.Json;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Models;
 using Loci.Training;
 
 namespace Loci.Cli.Commands;
@@ -38,7 +37,7 @@ internal static class PerplexityCommand
         command.SetAction(result =>
         {
             var path = result.GetValue(folder)!;
-            GenerateCommand.RequireModel(path);
+            LoadedModel.Require(path);
             var corpus = Corpus.Open(result.GetValue(data)!, result.GetValue(separator) ?? DocumentSeparator.File);
             var options = new PerplexityOptions
             {
@@ -47,16 +46,13 @@ internal static class PerplexityCommand
                 Positions = result.GetValue(positions) ?? PositionScale.Logarithmic,
                 MaximumTokens = result.GetValue(limit),
             };
-            using var device = Options.Device(result.GetValue(threads));
             using var interruption = new Interruption(message: "Stopping…");
-            var tokenizer = TrainingRun.LoadTokenizer(path);
-            using var model = LanguageModel.Load(path, device);
-            GenerateCommand.RequireTokenizer(model, tokenizer, path);
-            var tokens = Options.Encode(corpus, tokenizer, "reading text", interruption.Token);
+            using var loaded = LoadedModel.Load(path, result.GetValue(threads));
+            var tokens = Options.Encode(corpus, loaded.Tokenizer, "reading text", interruption.Token);
             PerplexityResult measured;
             using (var display = ProgressDisplay.Start("measuring", Math.Min(tokens.TokenCount + (long)tokens.DocumentCount, options.MaximumTokens ?? long.MaxValue), ProgressUnit.Tokens))
             {
-                measured = Perplexity.Measure(model, tokens, options, tokenizer, new Reporter<long>(done => display.Report(done)), interruption.Token);
+                measured = Perplexity.Measure(loaded.Model, tokens, options, loaded.Tokenizer, new Reporter<long>(done => display.Report(done)), interruption.Token);
             }
 
             if (result.GetValue(json))
