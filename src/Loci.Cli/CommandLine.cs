@@ -34,6 +34,7 @@ internal static class CommandLine
         root.Add(ReadCommand.Create());
         root.Add(AskCommand.Create());
         root.Add(ChatCommand.Create());
+        root.Add(InspectCommand.Create());
         var evaluate = new Command("eval", "Measures a model.");
         evaluate.Add(PerplexityCommand.Create());
         root.Add(evaluate);

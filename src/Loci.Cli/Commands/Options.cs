@@ -85,6 +85,21 @@ internal static class Options
         return TokenizedCorpus.Encode(corpus, tokenizer, new Reporter<CorpusProgress>(progress => display.Report(progress.BytesDone)), cancellationToken);
     }
 
+    /// <summary>The tokens of all documents, each behind an end-of-text token, as a model reads them.</summary>
+    public static int[] TokensOf(TokenizedCorpus corpus)
+    {
+        var tokens = new int[checked(corpus.TokenCount + corpus.DocumentCount)];
+        var place = 0;
+        for (var i = 0; i < corpus.DocumentCount; i++)
+        {
+            tokens[place++] = corpus.EndOfTextId;
+            corpus.GetDocument(i).CopyTo(tokens.AsSpan(place));
+            place += corpus.GetDocument(i).Length;
+        }
+
+        return tokens;
+    }
+
     private static Option<T?> Parsed<T>(string name, string description, string helpName, Func<string, T?> parse, string expected) where T : struct => new(name)
     {
         Description = description,

@@ -71,7 +71,7 @@ internal sealed class ReadCommand
         using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
         var isNew = result.GetValue(_overwrite) || !Path.Exists(path);
         using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path, false, created.MemoryBudget);
-        var tokens = TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", preparation.Token));
+        var tokens = Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", preparation.Token));
         if (isNew)
         {
             session.SaveAs(path, result.GetValue(_overwrite));
@@ -141,24 +141,10 @@ internal sealed class ReadCommand
                 + (bytes > 0 ? FormattableString.Invariant($", {nats / Math.Log(2) / bytes:0.0000} bits per byte") : ""));
         }
 
-        Console.WriteLine("segments  " + SessionText.Segments(session));
+        Console.WriteLine("cached    " + SessionText.Segments(session));
         Console.WriteLine("memory    " + SessionText.Memory(session));
         Console.WriteLine($"file      {path}, {SessionText.Size(MemoryFile.Length(path))}");
         return interrupted ? Door.Interrupted : 0;
-    }
-
-    private static int[] TokensOf(TokenizedCorpus corpus)
-    {
-        var tokens = new int[checked(corpus.TokenCount + corpus.DocumentCount)];
-        var place = 0;
-        for (var i = 0; i < corpus.DocumentCount; i++)
-        {
-            tokens[place++] = corpus.EndOfTextId;
-            corpus.GetDocument(i).CopyTo(tokens.AsSpan(place));
-            place += corpus.GetDocument(i).Length;
-        }
-
-        return tokens;
     }
 
     /// <summary>How much of a text a memory holds already: all that it holds is the text's beginning, or, where the text is appended, all from some document on.</summary>
