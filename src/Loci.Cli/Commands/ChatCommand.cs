@@ -133,6 +133,7 @@ internal sealed class ChatCommand
                     Rewind(target);
                     break;
                 case ["/save"]:
+                    Save();
                     Say(session.Path is { } path ? $"{path} holds all {SessionText.Count(session.Position, "token")}." : "This chat lives in memory only: name a file, as in /save chat.memory.");
                     break;
                 case ["/save", var file]:

@@ -133,21 +133,14 @@ internal sealed class InspectCommand
     {
         const int Piece = 256;
         var before = tokens.Length - last;
-        if (before > 0)
+        using var display = before > 0 ? ProgressDisplay.Start("reading", tokens.Length, ProgressUnit.Tokens) : null;
+        for (var done = 0; done < tokens.Length;)
         {
-            using var display = ProgressDisplay.Start("reading", tokens.Length, ProgressUnit.Tokens);
-            for (var done = 0; done < before; done += Piece)
-            {
-                session.Read(tokens.AsSpan(done, Math.Min(Piece, before - done)));
-                display.Report(Math.Min(done + Piece, before));
-                interruption.Token.ThrowIfCancellationRequested();
-            }
-        }
-
-        session.ReadHandler = table.Add;
-        for (var done = before; done < tokens.Length; done += Piece)
-        {
-            session.Read(tokens.AsSpan(done, Math.Min(Piece, tokens.Length - done)));
+            session.ReadHandler = done < before ? null : table.Add;
+            var piece = Math.Min(Piece, (done < before ? before : tokens.Length) - done);
+            session.Read(tokens.AsSpan(done, piece));
+            done += piece;
+            display?.Report(done);
             interruption.Token.ThrowIfCancellationRequested();
         }
 

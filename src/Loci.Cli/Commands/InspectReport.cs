@@ -11,6 +11,10 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
 {
     private const int MostColumns = 8;
     private const int TokenWidth = 14;
+    private const string Explanation =
+        "Mean gate: of the tokens that could read the segment. Chosen: the part of their reads, one a head, with a gate above 0. Largest: the part in which no other cached segment had a larger one.";
+
+    private static readonly string[] Headers = ["Segment", "Tokens", "Mean gate", "Chosen", "Largest", "Text"];
 
     /// <summary>Writes what the memory holds.</summary>
     public void WriteMemory()
@@ -81,8 +85,8 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         };
         _ = report
             .Facts(
-                ("tokens read", session.Position.ToString("#,0", CultureInfo.InvariantCulture)), ("memory", SessionText.Memory(session)),
-                ("checkpoints", MemoryOptions.Name(session.Options.Checkpoints)), ("cached", SessionText.Segments(session)))
+                ("tokens read", session.Position.ToString("#,0", CultureInfo.InvariantCulture)), ("cached segments", string.Join(" + ", session.Segments.Select(segments => segments.Count).Distinct())),
+                ("memory", SessionText.Size(session.Bytes + session.MappedBytes)), ("checkpoints", MemoryOptions.Name(session.Options.Checkpoints)))
             .Paragraph("The text is cut into segments, and the memory's state at the end of each is kept. Every token reads the live memory and the kept states, each with a gate; the gates of a token add up to 1. "
                 + "They are shown as means over heads.");
         if (mean is not null)
@@ -90,34 +94,22 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
             _ = report.Heading("All layers").Chart(Map("Mean of all layers: tokens down, segments across", mean));
             if (layers.Length > 1)
             {
-                _ = report.Chart(new HeatMap(
+                _ = report.Chart(Scaled(new HeatMap(
                     "Mean gate of every segment in every layer", "mean gate", Columns(mean),
-                    [.. layers.Select(layer => new HeatMapRow($"layer {layer.Layer}", [.. layer.Uses.Select(use => use.MeanGate)]))]) { EmptyLabel = "not there yet" });
+                    [.. layers.Select(layer => new HeatMapRow(
+                        $"layer {layer.Layer}", [.. layer.Uses.Select(use => use.MeanGate)], $"layer {layer.Layer}, live {Gate(layer.Uses[^1].MeanGate)}, {Top([.. layer.Uses.Select(use => (float)use.MeanGate)], 5)}"))])));
             }
 
-            _ = report.Table(
-                ["Segment", "Tokens", "Mean gate", .. layers.Select(layer => $"Layer {layer.Layer}"), "Chosen", "Largest", "Text"],
-                [
-                    .. mean.Segments.Select((segment, i) => (IReadOnlyList<string>)[
-                        $"{i}", Range(segment), Gate(mean.Uses[i].MeanGate), .. layers.Select(layer => Gate(layer.Uses[i].MeanGate)), Percent(mean.Uses[i].Chosen), Percent(mean.Uses[i].Largest), Snippet(segment)]),
-                    ["live", "", Gate(mean.Uses[^1].MeanGate), .. layers.Select(layer => Gate(layer.Uses[^1].MeanGate)), "", "", ""],
-                ],
-                Explanation);
+            _ = report.Table(Headers, Rows(mean), Explanation);
         }
 
         foreach (var layer in layers.Length > 1 || mean is null ? layers : [])
         {
-            _ = report.Heading($"Layer {layer.Layer}").Chart(Map("Tokens down, segments across", layer)).Table(
-                ["Segment", "Tokens", "Mean gate", "Chosen", "Largest", "Text"],
-                [.. layer.Segments.Select((segment, i) => (IReadOnlyList<string>)[$"{i}", Range(segment), Gate(layer.Uses[i].MeanGate), Percent(layer.Uses[i].Chosen), Percent(layer.Uses[i].Largest), Snippet(segment)])],
-                mean is null ? Explanation : null);
+            _ = report.Heading($"Layer {layer.Layer}").Chart(Map("Tokens down, segments across", layer)).Table(Headers, Rows(layer), mean is null ? Explanation : null);
         }
 
         report.Save(file);
     }
-
-    private const string Explanation =
-        "Mean gate: of the tokens that could read the segment. Chosen: the part of their reads, one a head, with a gate above 0. Largest: the part in which no other cached segment had a larger one.";
 
     /// <summary>Writes everything.</summary>
     public void WriteJson()
@@ -221,7 +213,21 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         }
     }
 
-    private HeatMap Map(string title, SegmentReads reads) => new(title, "gate", Columns(reads), [.. Enumerable.Range(0, reads.Tokens).Select(i => Row(reads, i))]) { EmptyLabel = "not there yet" };
+    private HeatMap Map(string title, SegmentReads reads) => Scaled(new HeatMap(title, "gate", Columns(reads), [.. Enumerable.Range(0, reads.Tokens).Select(i => Row(reads, i))]));
+
+    /// <summary>The live memory, last, mostly has by far the largest gate; with its scale the others could hardly be told apart.</summary>
+    private static HeatMap Scaled(HeatMap map)
+    {
+        var largest = map.Rows.SelectMany(row => row.Values.SkipLast(1)).Where(double.IsFinite).DefaultIfEmpty().Max();
+        return map with { EmptyLabel = "not there yet", Maximum = largest > 0 ? largest : null };
+    }
+
+    private List<IReadOnlyList<string>> Rows(SegmentReads reads) =>
+    [
+        .. reads.Segments.Select((segment, i) => (IReadOnlyList<string>)[
+            $"{i}", Range(segment), Gate(reads.Uses[i].MeanGate), Percent(reads.Uses[i].Chosen), Percent(reads.Uses[i].Largest), Snippet(segment)]),
+        ["live", "", Gate(reads.Uses[^1].MeanGate), "", "", ""],
+    ];
 
     private HeatMapRow Row(SegmentReads reads, int token)
     {

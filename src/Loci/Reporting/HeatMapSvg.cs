@@ -69,12 +69,13 @@ internal static class HeatMapSvg
 
     private static void Legend(StringBuilder html, HeatMap map, double maximum)
     {
+        var isCut = map.Rows.Any(row => row.Values.Any(value => value > maximum));
         html.Append("<ul class=\"legend\"><li>");
         Html.Escape(html, map.ValueLabel);
         html.Append("</li>");
         for (var level = 0; level <= Levels; level += Levels / 4)
         {
-            html.Append(CultureInfo.InvariantCulture, $"<li class=\"s0 k\"><i{(level == 0 ? " class=\"z\"" : "")} style=\"opacity:{Opacity(level):0.##}\"></i>{maximum * level * level / (Levels * Levels):0.####}</li>");
+            html.Append(CultureInfo.InvariantCulture, $"<li class=\"s0 k\"><i{(level == 0 ? " class=\"z\"" : "")} style=\"opacity:{Opacity(level):0.##}\"></i>{maximum * level * level / (Levels * Levels):0.####}{(level == Levels && isCut ? " or more" : "")}</li>");
         }
 
         if (map.Rows.Any(row => row.Values.Any(value => !double.IsFinite(value))))
