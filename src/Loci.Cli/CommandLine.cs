@@ -31,6 +31,10 @@ internal static class CommandLine
         root.Add(DemoCommand.Create());
         root.Add(TrainCommand.Create());
         root.Add(GenerateCommand.Create());
+        root.Add(ReadCommand.Create());
+        root.Add(AskCommand.Create());
+        root.Add(ChatCommand.Create());
+        root.Add(InspectCommand.Create());
         var evaluate = new Command("eval", "Measures a model.");
         evaluate.Add(PerplexityCommand.Create());
         root.Add(evaluate);

@@ -25,7 +25,7 @@ internal static class InfoCommand
         command.SetAction(result =>
         {
             var path = result.GetValue(folder)!;
-            GenerateCommand.RequireModel(path);
+            LoadedModel.Require(path);
             var configuration = ModelConfiguration.Load(Path.Combine(path, "config.json"));
             using (var weights = SafetensorsFile.Open(Path.Combine(path, "model.safetensors")))
             {

@@ -28,6 +28,10 @@ internal static class Options
     public static Option<TimeSpan?> Duration(string name, string description) =>
         Parsed<TimeSpan>(name, description, "TIME", ParseDuration, "a length of time such as 90s, 30m or 2h");
 
+    /// <summary>A number of bytes.</summary>
+    public static Option<long?> Size(string name, string description) =>
+        Parsed<long>(name, description, "SIZE", ParseSize, "a size such as 512M or 2G");
+
     /// <summary>One of some words.</summary>
     public static Option<T?> Choice<T>(string name, string description, params (string Word, T Value)[] choices) where T : struct
     {
@@ -66,6 +70,15 @@ internal static class Options
     /// <summary>The device that a command runs on.</summary>
     public static Device Device(int? threads) => threads is { } count ? new CpuDevice(count) : new CpuDevice();
 
+    /// <summary>Adds options to a command.</summary>
+    public static void Add(this Command command, IEnumerable<Option> options)
+    {
+        foreach (var option in options)
+        {
+            command.Add(option);
+        }
+    }
+
     /// <summary>Whether an option was given.</summary>
     public static bool IsGiven(this ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
 
@@ -74,6 +87,21 @@ internal static class Options
     {
         using var display = ProgressDisplay.Start(description, corpus.SourceLength, ProgressUnit.Bytes);
         return TokenizedCorpus.Encode(corpus, tokenizer, new Reporter<CorpusProgress>(progress => display.Report(progress.BytesDone)), cancellationToken);
+    }
+
+    /// <summary>The tokens of all documents, each behind an end-of-text token, as a model reads them.</summary>
+    public static int[] TokensOf(TokenizedCorpus corpus)
+    {
+        var tokens = new int[checked(corpus.TokenCount + corpus.DocumentCount)];
+        var place = 0;
+        for (var i = 0; i < corpus.DocumentCount; i++)
+        {
+            tokens[place++] = corpus.EndOfTextId;
+            corpus.GetDocument(i).CopyTo(tokens.AsSpan(place));
+            place += corpus.GetDocument(i).Length;
+        }
+
+        return tokens;
     }
 
     private static Option<T?> Parsed<T>(string name, string description, string helpName, Func<string, T?> parse, string expected) where T : struct => new(name)
@@ -92,6 +120,16 @@ internal static class Options
             return value;
         },
     };
+
+    private static long? ParseSize(string text)
+    {
+        var digits = text.TrimEnd('B').TrimEnd('i');
+        var unit = digits.Length == 0 ? 0 : "KMGT".IndexOf(digits[^1], StringComparison.OrdinalIgnoreCase) + 1;
+        return double.TryParse(unit > 0 ? digits.AsSpan(0, digits.Length - 1) : digits, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+            && number * Math.Pow(1024, unit) is >= 1 and < 1L << 62
+            ? (long)(number * Math.Pow(1024, unit))
+            : null;
+    }
 
     private static TimeSpan? ParseDuration(string text)
     {

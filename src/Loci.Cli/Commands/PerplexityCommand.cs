@@ -5,7 +5,6 @@ using System.Text.Json;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Models;
 using Loci.Numerics;
 using Loci.Training;
 
@@ -24,6 +23,7 @@ internal static class PerplexityCommand
         var positions = Options.Choice(
             "--positions", "Buckets of the loss by position (default logarithmic)", ("logarithmic", PositionScale.Logarithmic), ("linear", PositionScale.Linear));
         var limit = Options.Whole("--limit-tokens", "Measure only the first so many tokens (default all).", 1L);
+        var memory = new MemoryOptions();
         var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
         var weights = Options.Weights();
         var threads = Options.Threads();
@@ -31,16 +31,18 @@ internal static class PerplexityCommand
             "perplexity",
             "Measures how well a model predicts a text: loss per token, bits per byte, word perplexity, and the loss by position in the window.",
             """
-            Example:
+            Examples:
               loci eval perplexity --model runs/grm --data test.txt.gz --separator wikitext --context 4096
+              loci eval perplexity --model runs/base --data novels --context 16384 --after-training gated-residual --segment-length 1024 --online-bias 4
             """)
         {
             folder, data, separator, context, batch, positions, limit, json, weights, threads,
         };
+        command.Add(memory.Reading);
         command.SetAction(result =>
         {
             var path = result.GetValue(folder)!;
-            GenerateCommand.RequireModel(path);
+            LoadedModel.Require(path);
             var corpus = Corpus.Open(result.GetValue(data)!, result.GetValue(separator) ?? DocumentSeparator.File);
             var options = new PerplexityOptions
             {
@@ -48,17 +50,15 @@ internal static class PerplexityCommand
                 BatchRows = result.GetValue(batch) ?? new PerplexityOptions().BatchRows,
                 Positions = result.GetValue(positions) ?? PositionScale.Logarithmic,
                 MaximumTokens = result.GetValue(limit),
+                Session = memory.Reading.Any(option => result.IsGiven(option)) ? memory.Read(result) with { KeepsReturns = false } : null,
             };
-            using var device = Options.Device(result.GetValue(threads));
             using var interruption = new Interruption(message: "Stopping…");
-            var tokenizer = TrainingRun.LoadTokenizer(path);
-            using var model = LanguageModel.Load(path, device, result.GetValue(weights) ?? WeightFormat.Float32);
-            GenerateCommand.RequireTokenizer(model, tokenizer, path);
-            var tokens = Options.Encode(corpus, tokenizer, "reading text", interruption.Token);
+            using var loaded = LoadedModel.Load(path, result.GetValue(threads), result.GetValue(weights) ?? WeightFormat.Float32);
+            var tokens = Options.Encode(corpus, loaded.Tokenizer, "reading text", interruption.Token);
             PerplexityResult measured;
             using (var display = ProgressDisplay.Start("measuring", Math.Min(tokens.TokenCount + (long)tokens.DocumentCount, options.MaximumTokens ?? long.MaxValue), ProgressUnit.Tokens))
             {
-                measured = Perplexity.Measure(model, tokens, options, tokenizer, new Reporter<long>(done => display.Report(done)), interruption.Token);
+                measured = Perplexity.Measure(loaded.Model, tokens, options, loaded.Tokenizer, new Reporter<long>(done => display.Report(done)), interruption.Token);
             }
 
             if (result.GetValue(json))

@@ -42,6 +42,10 @@ internal static class Html
         .b{fill:var(--c)}.w{stroke:var(--ink);fill:none;stroke-width:1.3}
         .m circle{fill:var(--c)}.h circle{fill:var(--c);opacity:0}.h circle:hover{opacity:1}
         .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}.s4{--c:var(--c4)}.s5{--c:var(--c5)}
+        .q path,.k i{fill:var(--c);shape-rendering:crispEdges}.q .z{fill:var(--tint)}.p{fill:transparent}.p:hover{fill:var(--ink);fill-opacity:.1}
+        .legend .k i{width:14px;height:14px;border:0;background:var(--c);vertical-align:-2px}.legend .k .z{background:var(--tint);outline:1px solid var(--rule)}.legend .k .e{background:none;outline:1px solid var(--rule)}
+        .heat{overflow:auto;max-height:75vh;border:1px solid var(--rule);border-radius:8px}.heat text{font-size:12px}
+        @media print{.heat{max-height:none}}
         .scroll{overflow-x:auto;margin:1.4em 0}
         table{border-collapse:collapse;width:100%;font-size:.94rem;font-variant-numeric:tabular-nums}
         caption{padding-bottom:.4em}

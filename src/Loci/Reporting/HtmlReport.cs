@@ -166,6 +166,24 @@ public sealed class HtmlReport
         return this;
     }
 
+    /// <summary>Adds a heat map.</summary>
+    /// <param name="map">The map.</param>
+    /// <exception cref="ArgumentException">A row has more or fewer values than there are columns.</exception>
+    public HtmlReport Chart(HeatMap map)
+    {
+        ArgumentNullException.ThrowIfNull(map);
+        _body.Append("<figure>");
+        Element("h3", map.Title);
+        HeatMapSvg.Draw(_body, map);
+        if (map.Caption is not null)
+        {
+            Element("figcaption", map.Caption);
+        }
+
+        _body.Append("</figure>\n");
+        return this;
+    }
+
     /// <summary>Adds text as it is, such as a model's sample.</summary>
     /// <param name="text">The text; line breaks are kept.</param>
     /// <param name="caption">A sentence above it, or null.</param>

@@ -1,0 +1,58 @@
+using System.CommandLine;
+using System.Diagnostics;
+using Loci.Cli.Terminal;
+
+namespace Loci.Cli.Commands;
+
+/// <summary><c>loci ask</c>.</summary>
+internal static class AskCommand
+{
+    public static Command Create()
+    {
+        var question = new Argument<string>("QUESTION") { Description = "What the memory is to read next; - reads it from standard input. The answer goes on behind it, letter by letter." };
+        var folder = Options.Text("--model", "Folder of the model that read the text.", "FOLDER", required: true);
+        var memory = Options.Text("--memory", "The memory, from loci read or loci chat.", "FILE.memory", required: true);
+        var keep = new Option<bool>("--keep") { Description = "Writes question and answer into the memory; otherwise the file stays as it is." };
+        var writing = new WritingOptions();
+        var budget = new MemoryOptions().Budget;
+        var threads = Options.Threads();
+        var command = new DocumentedCommand(
+            "ask",
+            "Lets a model answer from a memory: it goes on with the text behind your question. Ctrl+C ends the answer.",
+            """
+            Examples:
+              loci ask --memory book.memory --model runs/grm "The name of the king is"
+              loci ask --memory book.memory --model runs/grm --temperature 0 --tokens 20 - < question.txt
+            """)
+        {
+            question, folder, memory, keep, budget, threads,
+        };
+        command.Add(writing.All);
+        command.SetAction(result =>
+        {
+            var path = result.GetValue(memory)!;
+            var sampler = writing.Sampler(result);
+            using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads));
+            using var session = MemoryFile.Open(loaded.Model, path, !result.GetValue(keep), result.GetValue(budget));
+            using Interruption interruption = new(_ => { });
+            var text = result.GetValue(question) is "-" ? Console.In.ReadToEnd() : result.GetValue(question)!;
+            var begun = Stopwatch.GetTimestamp();
+            session.Read([.. session.Position == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(text)]);
+            var reading = Stopwatch.GetElapsedTime(begun);
+            var written = new SessionWriter(session, loaded.Tokenizer, sampler).Write(writing.Tokens(result), result.GetValue(keep), interruption.Token);
+            if (result.GetValue(keep))
+            {
+                session.Save();
+            }
+
+            if (written.IsHeard)
+            {
+                SessionWriter.Show("\n");
+                Console.Error.WriteLine(SessionText.Describe(written, reading, session));
+            }
+
+            return interruption.Requested ? Door.Interrupted : 0;
+        });
+        return command;
+    }
+}

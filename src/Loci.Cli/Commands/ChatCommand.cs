@@ -1,0 +1,229 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Diagnostics;
+using System.Globalization;
+using Loci.Cli.Terminal;
+using Loci.Data;
+using Loci.Inference;
+
+namespace Loci.Cli.Commands;
+
+/// <summary><c>loci chat</c>.</summary>
+internal sealed class ChatCommand
+{
+    private const string Help = """
+        /rewind          forgets the last exchange
+        /rewind N        forgets the last N exchanges
+        /rewind @N       goes back to where N tokens had been read, also before this chat
+        /memory          shows the cached segments of every layer
+        /save            saves the memory now; loci chat --memory does so after every exchange by itself
+        /save FILE       writes a copy of the memory, to be used by loci ask, chat --memory and inspect
+        /quit            ends the chat; so does the end of the input, or Ctrl+C at the prompt
+        Ctrl+C           ends an answer; a second time ends the chat at once
+        Everything else is read, with a line end behind it, and answered.
+        """;
+
+    private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
+    private readonly Option<string?> _file = Options.Text("--memory", "The file that the memory lives in; made where there is none (default in memory only).", "FILE.memory");
+    private readonly Option<int?> _threads = Options.Threads();
+    private readonly WritingOptions _writing = new();
+    private readonly MemoryOptions _memory = new();
+
+    private ChatCommand()
+    {
+    }
+
+    public static Command Create()
+    {
+        ChatCommand options = new();
+        var command = new DocumentedCommand(
+            "chat",
+            "Reads what you write and answers, line by line; the memory of all of it grows, and can be taken back.",
+            $"""
+            Examples:
+              loci chat --model runs/grm
+              loci chat --model runs/grm --memory book.memory --temperature 0.7
+
+            In the chat:
+              {Help.ReplaceLineEndings(Environment.NewLine + "  ")}
+            """)
+        {
+            options._folder, options._file, options._threads,
+        };
+        command.Add(options._writing.All);
+        command.Add(options._memory.Storage);
+        command.SetAction(options.Run);
+        return command;
+    }
+
+    private int Run(ParseResult result)
+    {
+        var sampler = _writing.Sampler(result);
+        var created = _memory.Read(result);
+        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
+        var path = result.GetValue(_file);
+        var isNew = path is null || !Path.Exists(path);
+        using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path!, false, created.MemoryBudget);
+        if (!isNew)
+        {
+            _memory.RequireSame(result, session, path!);
+        }
+        else if (path is not null)
+        {
+            session.SaveAs(path);
+        }
+
+        new Chat(session, loaded.Tokenizer, new SessionWriter(session, loaded.Tokenizer, sampler), _writing.Tokens(result)).Run();
+        return 0;
+    }
+
+    /// <summary>One chat. Answers go to standard output, everything else to standard error.</summary>
+    private sealed class Chat(Session session, Tokenizer tokenizer, SessionWriter writer, int tokens)
+    {
+        private readonly List<int> _exchanges = []; // where each begins
+
+        public void Run()
+        {
+            Say("/help lists the commands.");
+            while (true)
+            {
+                Say("[" + SessionText.Describe(session) + "]");
+                Console.Error.Write("> ");
+                if (Console.In.ReadLine() is not { } line)
+                {
+                    Say("");
+                    break;
+                }
+
+                var words = line.Trim().Split((char[]?)null, 2, StringSplitOptions.RemoveEmptyEntries);
+                if (words is ["/quit" or "/exit"])
+                {
+                    break;
+                }
+
+                try
+                {
+                    Do(line, words);
+                }
+                catch (LociException exception)
+                {
+                    Say("error: " + exception.Message);
+                }
+            }
+
+            Save();
+        }
+
+        private void Do(string line, string[] words)
+        {
+            switch (words)
+            {
+                case []:
+                    break;
+                case ["/help"]:
+                    Say(Help);
+                    break;
+                case ["/memory"]:
+                    ShowMemory();
+                    break;
+                case ["/rewind"]:
+                    Rewind("1");
+                    break;
+                case ["/rewind", var target]:
+                    Rewind(target);
+                    break;
+                case ["/save"]:
+                    Save();
+                    Say(session.Path is { } path ? $"{path} holds all {SessionText.Count(session.Position, "token")}." : "This chat lives in memory only: name a file, as in /save chat.memory.");
+                    break;
+                case ["/save", var file]:
+                    SaveCopy(file);
+                    break;
+                case [['/', ..], ..]:
+                    Say($"There is no command {words[0]}; /help lists the commands.");
+                    break;
+                default:
+                    Answer(line);
+                    break;
+            }
+        }
+
+        private void Answer(string line)
+        {
+            using Interruption interruption = new(_ => { });
+            var begun = Stopwatch.GetTimestamp();
+            var start = session.Position;
+            if (start == 0)
+            {
+                session.Read(tokenizer.EndOfTextId);
+            }
+
+            session.Read(tokenizer.Encode(line + "\n"));
+            _exchanges.Add(start);
+            var reading = Stopwatch.GetElapsedTime(begun);
+            var written = writer.Write(tokens, true, interruption.Token);
+            if (!written.EndsLine)
+            {
+                session.Read(tokenizer.Encode("\n"));
+                SessionWriter.Show("\n");
+            }
+
+            Save();
+            Say(string.Create(CultureInfo.InvariantCulture, $"({SessionText.Count(written.Tokens, "token")}, {written.Rate:0.0} tokens/s, first after {(reading + written.ToFirst).TotalSeconds:0.00} s)"));
+        }
+
+        private void Rewind(string target)
+        {
+            var isPosition = target.StartsWith('@');
+            if (!int.TryParse(target.AsSpan(isPosition ? 1 : 0), NumberStyles.None, CultureInfo.InvariantCulture, out var number) || (number == 0 && !isPosition))
+            {
+                Say("/rewind takes a number of exchanges, as in /rewind 2, or a position, as in /rewind @1000.");
+                return;
+            }
+
+            if (isPosition ? number > session.Position : number > _exchanges.Count)
+            {
+                Say(isPosition
+                    ? $"Only {SessionText.Count(session.Position, "token")} have been read."
+                    : $"There {(_exchanges.Count == 1 ? "is" : "are")} only {SessionText.Count(_exchanges.Count, "exchange")} to forget; /rewind @N goes back to any position.");
+                return;
+            }
+
+            var position = isPosition ? number : _exchanges[^number];
+            var again = position - session.LastReturn(position);
+            session.Rewind(position);
+            _exchanges.RemoveAll(start => start >= position);
+            Save();
+            Say(FormattableString.Invariant($"Back at position {position:#,0}; {SessionText.Count(again, "token")} read again."));
+        }
+
+        private void SaveCopy(string file)
+        {
+            using var copy = session.Fork();
+            copy.SaveAs(file);
+            Say($"{file} holds all {SessionText.Count(session.Position, "token")}, {SessionText.Size(MemoryFile.Length(file))}.");
+        }
+
+        private void ShowMemory()
+        {
+            for (var layer = 0; layer < session.Segments.Count; layer++)
+            {
+                var lengths = session.Segments[layer];
+                Say(FormattableString.Invariant($"layer {layer}: {SessionText.Count(lengths.Count, "segment")}, live memory of the last {SessionText.Count(session.Position - lengths.Sum(), "token")}")
+                    + (lengths.Count == 0 ? "" : "; lengths " + string.Join(" ", lengths)));
+            }
+
+            Say("memory " + SessionText.Memory(session) + (session.Path is { } path ? $", file {path}, {SessionText.Size(MemoryFile.Length(path))}" : ""));
+        }
+
+        private void Save()
+        {
+            if (session.Path is not null)
+            {
+                session.Save();
+            }
+        }
+
+        private static void Say(string text) => Console.Error.WriteLine(text);
+    }
+}

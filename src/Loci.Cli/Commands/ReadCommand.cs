@@ -1,0 +1,173 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Diagnostics;
+using Loci.Cli.Terminal;
+using Loci.Data;
+using Loci.Inference;
+
+namespace Loci.Cli.Commands;
+
+/// <summary><c>loci read</c>.</summary>
+internal sealed class ReadCommand
+{
+    private const int Piece = 256;
+
+    private readonly Argument<string> _text = new("TEXT") { Description = "What to read: a file, .gz, .zip, .jsonl or folder; - reads standard input." };
+    private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
+    private readonly Option<string?> _into = Options.Text("--into", "The memory: a new file, or one that holds the beginning of this text.", "FILE.memory", required: true);
+    private readonly Option<bool> _append = new("--append") { Description = "Reads the text behind what the memory already holds." };
+    private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Begins a new memory where there is one." };
+    private readonly Option<DocumentSeparator?> _separator = Options.Choice(
+        "--separator", "What divides a text file into documents; each begins with the end-of-text token (default file)", ("file", DocumentSeparator.File),
+        ("blank-line", DocumentSeparator.BlankLine), ("line", DocumentSeparator.Line), ("endoftext", DocumentSeparator.EndOfText), ("wikitext", DocumentSeparator.WikiText));
+    private readonly Option<int?> _threads = Options.Threads();
+    private readonly MemoryOptions _memory = new();
+
+    private ReadCommand()
+    {
+    }
+
+    public static Command Create()
+    {
+        ReadCommand options = new();
+        var command = new DocumentedCommand(
+            "read",
+            "Reads a text into a memory, which is a file: ask it with loci ask, look into it with loci inspect.",
+            """
+            Examples:
+              loci read book.txt --model runs/grm --into book.memory
+              loci read chapter-2.txt --model runs/grm --into book.memory --append
+              loci read novels.zip --model runs/ssc --into novels.memory --checkpoints float16 --memory-budget 2G
+              loci read book.txt --model runs/base --into book.memory --after-training mean --segment-length 1024
+
+            Ctrl+C saves and stops; the same command goes on from there, also after a crash, and ends with the same memory
+            as if nothing had happened.
+            """)
+        {
+            options._text, options._folder, options._into, options._append, options._overwrite, options._separator, options._threads,
+        };
+        command.Add(options._memory.All);
+        command.SetAction(options.Run);
+        return command;
+    }
+
+    private int Run(ParseResult result)
+    {
+        var (text, path) = (result.GetValue(_text)!, result.GetValue(_into)!);
+        if (result.GetValue(_append) && result.GetValue(_overwrite))
+        {
+            throw new UsageException("--append and --overwrite contradict each other: give one of them.");
+        }
+
+        if (text == "-" && result.IsGiven(_separator))
+        {
+            throw new UsageException("--separator is for files, and standard input is one document: leave it out.");
+        }
+
+        var created = _memory.Read(result);
+        using Interruption preparation = new(message: "Stopping… (nothing more has been read)");
+        LoadedModel.Require(result.GetValue(_folder)!);
+        var corpus = text == "-" ? Corpus.FromTexts("The standard input", [Console.In.ReadToEnd()]) : Corpus.Open(text, result.GetValue(_separator) ?? DocumentSeparator.File);
+        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
+        var isNew = result.GetValue(_overwrite) || !Path.Exists(path);
+        using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path, false, created.MemoryBudget);
+        var tokens = Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", preparation.Token));
+        if (isNew)
+        {
+            session.SaveAs(path, result.GetValue(_overwrite));
+        }
+        else
+        {
+            _memory.RequireSame(result, session, path);
+        }
+
+        var before = ReadBefore(session.Tokens, tokens, result.GetValue(_append), loaded.Tokenizer.EndOfTextId, path);
+        if (before > 0)
+        {
+            Console.Error.WriteLine(before == tokens.Length
+                ? "The memory holds all of this text already."
+                : FormattableString.Invariant($"Going on behind the first {SessionText.Count(before, "token")} of the text, which the memory holds already."));
+        }
+
+        preparation.Dispose();
+        return Read(session, tokens, before, loaded.Tokenizer, path);
+    }
+
+    private static int Read(Session session, int[] tokens, int before, Tokenizer tokenizer, string path)
+    {
+        var begun = Stopwatch.GetTimestamp();
+        var losses = new float[Piece];
+        var (nats, predicted, bytes) = (0.0, 0L, 0L);
+        var done = before;
+        var interrupted = false;
+        if (done < tokens.Length)
+        {
+            using var display = ProgressDisplay.Start("reading", tokens.Length, ProgressUnit.Tokens, before);
+            using Interruption interruption = new(display.WriteLine, "Stopping and saving… (again to quit at once)");
+            while (done < tokens.Length && !interruption.Requested)
+            {
+                // Pieces end where a step would end anyway.
+                var piece = tokens.AsSpan(done, Math.Min(Piece - (session.Position % Piece), tokens.Length - done));
+                session.Read(piece, losses.AsSpan(0, piece.Length));
+                for (var i = 0; i < piece.Length; i++)
+                {
+                    if (!float.IsNaN(losses[i]))
+                    {
+                        nats += losses[i];
+                        predicted++;
+                        bytes += tokenizer.GetByteLength(piece[i]);
+                    }
+                }
+
+                done += piece.Length;
+                display.Report(done, predicted > 0 ? nats / predicted : double.NaN);
+            }
+
+            session.Save();
+            interrupted = done < tokens.Length;
+        }
+
+        var seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        if (interrupted)
+        {
+            Console.Error.WriteLine(FormattableString.Invariant($"Stopped behind {done:#,0} of {tokens.Length:#,0} tokens, which {path} holds. The same command goes on from there."));
+        }
+
+        Console.WriteLine(FormattableString.Invariant($"tokens    {session.Position:#,0}")
+            + (done > before ? FormattableString.Invariant($" ({done - before:#,0} of them read now, {(done - before) / Math.Max(1e-9, seconds):#,0} tokens/s)") : ""));
+        if (predicted > 0)
+        {
+            Console.WriteLine(FormattableString.Invariant($"loss      {nats / predicted:0.0000} nats per token")
+                + (bytes > 0 ? FormattableString.Invariant($", {nats / Math.Log(2) / bytes:0.0000} bits per byte") : ""));
+        }
+
+        Console.WriteLine("cached    " + SessionText.Segments(session));
+        Console.WriteLine("memory    " + SessionText.Memory(session));
+        Console.WriteLine($"file      {path}, {SessionText.Size(MemoryFile.Length(path))}");
+        return interrupted ? Door.Interrupted : 0;
+    }
+
+    /// <summary>How much of a text a memory holds already: all that it holds is the text's beginning, or, where the text is appended, all from some document on.</summary>
+    private static int ReadBefore(ReadOnlySpan<int> held, ReadOnlySpan<int> text, bool appends, int endOfText, string path)
+    {
+        if (appends)
+        {
+            for (var start = 0; start < held.Length; start++)
+            {
+                if (held[start] == endOfText && text.StartsWith(held[start..]))
+                {
+                    return held.Length - start;
+                }
+            }
+
+            // Nothing of it, unless it stands there whole and last.
+            return 0;
+        }
+
+        var common = held.CommonPrefixLength(text);
+        return common == held.Length ? common : throw new LociException(
+            common == text.Length
+                ? FormattableString.Invariant($"The memory in '{path}' holds this text and more, {held.Length:#,0} tokens: add another text behind it with --append, or begin anew with --overwrite.")
+                : FormattableString.Invariant($"The memory in '{path}' holds another text, which differs from token {common:#,0} on: add this one behind it with --append, or begin anew with --overwrite."));
+    }
+}
