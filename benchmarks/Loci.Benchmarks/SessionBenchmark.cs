@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Loci.Caching;
 using Loci.Inference;
 using Loci.Models;
@@ -6,45 +7,96 @@ using Loci.Numerics;
 
 namespace Loci.Benchmarks;
 
-/// <summary>Time per token of a session whose memory is as large as after so many tokens: session [threads aggregation segment contexts...].</summary>
+/// <summary>
+/// Time per token of a session of a model of 124 million parameters whose memory is as large as after so many tokens, each context twice in turn: session [threads aggregation segment contexts...].
+/// A last argument <c>disk</c> leaves cached states in a file, under a budget of 256 MiB.
+/// </summary>
 internal static class SessionBenchmark
 {
+    private const int Tokens = 100;
+    private const long Budget = 256L << 20;
+
     public static void Run(string[] arguments)
     {
-        var threads = arguments.Length > 0 ? int.Parse(arguments[0]) : 2;
-        var aggregation = arguments.Length > 1 ? Enum.Parse<AggregationKind>(arguments[1]) : AggregationKind.SparseSelective;
-        var segment = arguments.Length > 2 ? int.Parse(arguments[2]) : 256;
-        var contexts = arguments.Length > 3 ? arguments[3..].Select(int.Parse).ToArray() : [1024, 1 << 20];
+        var onDisk = arguments.Length > 0 && arguments[^1] == "disk";
+        arguments = onDisk ? arguments[..^1] : arguments;
+        var threads = arguments.Length > 0 ? int.Parse(arguments[0], CultureInfo.InvariantCulture) : 2;
+        var aggregation = arguments.Length > 1 ? Enum.Parse<AggregationKind>(arguments[1], true) : AggregationKind.SparseSelective;
+        var segment = arguments.Length > 2 ? int.Parse(arguments[2], CultureInfo.InvariantCulture) : 256;
+        var contexts = arguments.Length > 3 ? arguments[3..].Select(text => int.Parse(text, CultureInfo.InvariantCulture)).ToArray() : [1 << 10, 1 << 20];
         using var device = new CpuDevice(threads);
-        var configuration = new ModelConfiguration
+        using var model = new LanguageModel(Configuration(aggregation, segment), device);
+        Console.WriteLine($"{model.ParameterCount / 1e6:F1}M parameters, {device.Description}, {aggregation}, segments of {segment}{(onDisk ? ", checkpoints on the disk" : "")}");
+        Console.WriteLine($"{"weights",-9}{"context",10}{"ms median",11}{"ms again",10}{"in memory MiB",15}{"in file MiB",13}");
+        foreach (var format in (ReadOnlySpan<WeightFormat>)[WeightFormat.Float32, WeightFormat.Int8])
         {
-            VocabularySize = 32768,
-            Dimension = 768,
-            Layers = 12,
-            Heads = 12,
-            Mixers = [new() { Cache = new() { Aggregation = aggregation, SegmentLength = segment } }],
-        };
-        using var model = new LanguageModel(configuration, device);
-        Console.WriteLine($"{model.ParameterCount / 1e6:F1}M parameters, {device.Description}, {aggregation}, segments of {segment}");
-        foreach (var context in contexts)
-        {
-            using var session = model.CreateSession(new SessionOptions { KeepsReturns = false });
-            session.FillForMeasurement(context);
-            for (var i = 0; i < 5; i++)
-            {
-                session.Read(i);
-            }
+            model.ConvertWeights(format);
+            Measure(model, contexts, onDisk);
+        }
+    }
 
-            var samples = new double[int.Parse(Environment.GetEnvironmentVariable("TOKENS") ?? "40")];
-            for (var i = 0; i < samples.Length; i++)
+    private static ModelConfiguration Configuration(AggregationKind aggregation, int segment) => new()
+    {
+        VocabularySize = 32768,
+        Dimension = 768,
+        Layers = 12,
+        Heads = 12,
+        Mixers = [new() { Cache = new() { Aggregation = aggregation, SegmentLength = segment } }],
+    };
+
+    private static void Measure(LanguageModel model, int[] contexts, bool onDisk)
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"loci-{Environment.ProcessId}.memory");
+        Session[] sessions = [.. contexts.Select((context, i) => onDisk ? InFile(model, context, $"{path}.{i}") : Filled(model, context))];
+        var medians = new double[2, contexts.Length];
+        for (var round = 0; round < 2; round++)
+        {
+            for (var i = 0; i < sessions.Length; i++)
             {
-                var begun = Stopwatch.GetTimestamp();
-                session.Read(i);
+                medians[round, i] = Median(sessions[i]);
+            }
+        }
+
+        for (var i = 0; i < sessions.Length; i++)
+        {
+            Console.WriteLine(
+                $"{(model.Weights == WeightFormat.Int8 ? "int8" : "float32"),-9}{contexts[i],10:#,0}{medians[0, i],11:F2}{medians[1, i],10:F2}{sessions[i].Bytes / 1048576.0,15:#,0.0}{sessions[i].MappedBytes / 1048576.0,13:#,0.0}");
+            sessions[i].Dispose();
+            File.Delete($"{path}.{i}");
+        }
+    }
+
+    private static Session Filled(LanguageModel model, int context)
+    {
+        var session = model.CreateSession(new SessionOptions { KeepsReturns = false });
+        session.FillForMeasurement(context);
+        return session;
+    }
+
+    private static Session InFile(LanguageModel model, int context, string path)
+    {
+        using (var session = Filled(model, context))
+        {
+            session.Read(1);
+            session.SaveAs(path, overwrite: true);
+        }
+
+        return Session.Open(model, path, new SessionOpenOptions { MemoryBudget = Budget });
+    }
+
+    private static double Median(Session session)
+    {
+        var samples = new double[Tokens];
+        for (var i = -5; i < Tokens; i++)
+        {
+            var begun = Stopwatch.GetTimestamp();
+            session.Read(i + 5);
+            if (i >= 0)
+            {
                 samples[i] = Stopwatch.GetElapsedTime(begun).TotalMilliseconds;
             }
-
-            Array.Sort(samples);
-            Console.WriteLine($"{context,10:#,0}  {samples[samples.Length / 2],8:F2} ms a token  {session.Bytes / 1048576.0,10:#,0.0} MiB");
         }
+
+        return samples.Median();
     }
 }
