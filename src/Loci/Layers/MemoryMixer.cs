@@ -138,6 +138,14 @@ public sealed class MemoryMixer : Mixer, IDisposable
         return ShortConvolution.Apply(tape, inputs, _convolution, layout, normalized, normalized, new ConvolutionPart(d));
     }
 
+    /// <summary>The convolution of one row behind the last inputs, which are moved on.</summary>
+    internal (Tensor Q, Tensor K, Tensor V) ConvolveNext(Tape tape, Tensor inputs, DeviceSpan<float> last)
+    {
+        var d = _configuration.Dimension;
+        var normalized = new ConvolutionPart(d, d / Heads);
+        return ShortConvolution.Step(tape, inputs, _convolution, last, normalized, normalized, new ConvolutionPart(d));
+    }
+
     private Tensor Advance(Tape tape, MemoryState state, Tensor x, Tensor inputs, Tensor? u)
     {
         var (q, k, v) = state.Convolve(tape, inputs, this);

@@ -26,6 +26,11 @@ internal sealed class MemoryState : CachedState
     public (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, MemoryMixer mixer)
     {
         int rows = inputs.Rows, before = _before;
+        if (rows == 1 && before > 0)
+        {
+            return mixer.ConvolveNext(tape, inputs, Inputs); // the same bits, without the rows before
+        }
+
         var padded = tape.NewTensor(new Shape(before + rows, _columns));
         if (before > 0)
         {
