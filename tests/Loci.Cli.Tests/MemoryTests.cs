@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
@@ -272,7 +273,8 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
         var shown = Cli.Run([.. arguments, "--html", page]);
         Assert.Equal(0, shown.ExitCode);
         Assert.Matches(@"\n +577  L +0\.\d{3}   \d+: 0\.\d{3}  ", shown.Output);
-        Assert.Matches(@"\n +0  0-15 +0(\.\d{3})? +\d+\.\d % +\d+\.\d %  Line 0 says <0>", shown.Output);
+        Assert.Contains("The 20 of 37 segments with the largest mean gates", shown.Output, StringComparison.Ordinal);
+        Assert.Equal(20, Regex.Count(shown.Output, @"\n +\d+  \d+-\d+ +0\.\d{3} +\d+\.\d % +\d+\.\d %  \S"));
         var html = File.ReadAllText(page);
         foreach (var part in new[] { "Mean gate of every segment in every layer", "Layer 1", "a.memory, 20 tokens from position 577 on", "L 577", "576-591", "live", "not there yet", "Line 0 says &lt;0&gt;" })
         {
@@ -305,6 +307,10 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
     [Fact]
     public void ModelsWithoutGatesSaySo()
     {
+        File.WriteAllText(_folder.In("short.txt"), TinyModels.Text[..40]);
+        var whole = Cli.Run("inspect", "--model", models.Gated, "--text", _folder.In("short.txt")).Output;
+        Assert.Matches(@"position  token +live +0 +1\r?\n +0  <\|endoftext\|> +1\.000\r?\n", whole);
+        Assert.Matches(@"\n +40  . +0\.\d{3} +0\.\d{3} +0\.\d{3}\r?\n", whole);
         Fails("reads cached states through gates", "inspect", "--model", models.Residual, "--text", models.TextPath);
         Fails("there is no cache", "inspect", "--model", models.Plain, "--text", models.TextPath);
         var failure = Assert.Throws<UsageException>(() => CommandLine.Run(["inspect", "--model", models.Gated, "--text", models.TextPath, "--layer", "2"]));
