@@ -46,6 +46,7 @@ public sealed class UsageTests
     [InlineData("read x --model y --into z --memory-budget much", "--memory-budget takes a size such as 512M or 2G, not 'much'")]
     [InlineData("read x --model y --into z --memory-budget 0", "--memory-budget takes")]
     [InlineData("read x --model y --into z --append --overwrite", "--append and --overwrite contradict each other")]
+    [InlineData("read x --model y --into ./x --overwrite", "TEXT and --into are the same file")]
     [InlineData("read - --model y --into z --separator line", "--separator is for files")]
     [InlineData("read x --model y --into z --after-training median", "--after-training takes one of mean, ema, output-mean, residual, gated-residual, soup, sparse")]
     [InlineData("read x --model y --into z --segment-length 64", "--segment-length needs --after-training")]
