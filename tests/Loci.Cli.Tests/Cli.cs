@@ -17,7 +17,23 @@ internal static class Cli
         return Finish(process);
     }
 
+    /// <summary>Runs the program with a text as its standard input.</summary>
+    public static CliResult RunWith(string input, params string[] arguments)
+    {
+        using var process = StartOpen(arguments);
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
+        return Finish(process);
+    }
+
     public static Process Start(params string[] arguments)
+    {
+        var process = StartOpen(arguments);
+        process.StandardInput.Close();
+        return process;
+    }
+
+    private static Process StartOpen(string[] arguments)
     {
         ProcessStartInfo information = new("dotnet")
         {
@@ -26,6 +42,7 @@ internal static class Cli
             RedirectStandardInput = true,
             StandardOutputEncoding = Encoding.UTF8,
             StandardErrorEncoding = Encoding.UTF8,
+            StandardInputEncoding = new UTF8Encoding(false),
         };
         information.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Loci.Cli.dll"));
         foreach (var argument in arguments)
@@ -33,9 +50,7 @@ internal static class Cli
             information.ArgumentList.Add(argument);
         }
 
-        var process = Process.Start(information)!;
-        process.StandardInput.Close();
-        return process;
+        return Process.Start(information)!;
     }
 
     public static CliResult Finish(Process process)

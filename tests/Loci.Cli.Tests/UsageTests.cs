@@ -39,6 +39,30 @@ public sealed class UsageTests
     [InlineData("generate --model x --tokens 0", "--tokens takes")]
     [InlineData("generate --model x --temperature -1", "--temperature takes a number of at least 0")]
     [InlineData("generate --model x --top-p 0", "--top-p takes a number above 0 and at most 1")]
+    [InlineData("read --model x --into y", "'TEXT' missing")]
+    [InlineData("read x --model y", "--into")]
+    [InlineData("read x --into y", "--model")]
+    [InlineData("read x --model y --into z --checkpoints float8", "--checkpoints takes one of float32, float16, int8, not 'float8'")]
+    [InlineData("read x --model y --into z --memory-budget much", "--memory-budget takes a size such as 512M or 2G, not 'much'")]
+    [InlineData("read x --model y --into z --memory-budget 0", "--memory-budget takes")]
+    [InlineData("read x --model y --into z --append --overwrite", "--append and --overwrite contradict each other")]
+    [InlineData("read x --model y --into ./x --overwrite", "TEXT and --into are the same file")]
+    [InlineData("read - --model y --into z --separator line", "--separator is for files")]
+    [InlineData("read x --model y --into z --after-training median", "--after-training takes one of mean, ema, output-mean, residual, gated-residual, soup, sparse")]
+    [InlineData("read x --model y --into z --segment-length 64", "--segment-length needs --after-training")]
+    [InlineData("read x --model y --into z --after-training mean --rho 0.5", "--rho needs --after-training ema")]
+    [InlineData("read x --model y --into z --after-training ema --rho 1", "--rho takes a number above 0")]
+    [InlineData("read x --model y --into z --after-training soup --top-k 2", "--top-k needs --after-training sparse")]
+    [InlineData("read x --model y --into z --after-training mean --online-bias 2", "--online-bias needs --after-training gated-residual, soup or sparse")]
+    [InlineData("ask --model x --memory y", "'QUESTION' missing")]
+    [InlineData("ask --model x question", "--memory")]
+    [InlineData("ask --model x --memory y question --tokens 0", "--tokens takes")]
+    [InlineData("chat", "--model")]
+    [InlineData("chat --model x --temperature -1", "--temperature takes")]
+    [InlineData("inspect --model x", "nothing to inspect: name a memory with --memory or a text with --text")]
+    [InlineData("inspect --model x --memory y --text z", "--memory and --text contradict each other")]
+    [InlineData("inspect --model x --memory y --html z", "--html shows what a text reads: add --prompt")]
+    [InlineData("inspect --model x --memory y --prompt z --layer -1", "--layer takes")]
     [InlineData("eval", "loci eval needs a command: perplexity. See loci eval --help.")]
     [InlineData("eval perplexity --model x", "--data")]
     [InlineData("tokenizer train --data x", "--out")]
@@ -67,6 +91,18 @@ public sealed class UsageTests
         var failure = Assert.Throws<UsageException>(() => CommandLine.Run(["train", "--data", folder.In("text.txt"), "--out", folder.In("run"), "--steps", "1", .. options.Split(' ')]));
         Assert.Contains(part, failure.Message, StringComparison.Ordinal);
         Assert.False(Directory.Exists(folder.In("run")));
+    }
+
+    [Theory]
+    [InlineData("read", "TEXT", "--into", "--append", "--overwrite", "--separator", "--checkpoints", "--memory-budget", "--no-rewind", "--after-training", "--rho", "the same command goes on from there")]
+    [InlineData("ask", "QUESTION", "--memory", "--keep", "--temperature", "--top-k", "--top-p", "--seed", "--memory-budget", "loci ask --memory book.memory")]
+    [InlineData("chat", "--memory", "--checkpoints", "--tokens", "/rewind @N", "/save FILE", "/memory", "/quit", "Ctrl+C")]
+    [InlineData("inspect", "--memory", "--text", "--prompt", "--tokens", "--layer", "--html", "--json", "add up")]
+    public void HelpSaysEverything(string command, params string[] parts)
+    {
+        var help = Cli.Run(command, "--help");
+        Assert.Equal((0, ""), (help.ExitCode, help.Error));
+        Assert.All(parts, part => Assert.Contains(part, help.Output, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -210,10 +210,24 @@ internal sealed class ChatCommand
             {
                 var lengths = session.Segments[layer];
                 Say(FormattableString.Invariant($"layer {layer}: {SessionText.Count(lengths.Count, "segment")}, live memory of the last {SessionText.Count(session.Position - lengths.Sum(), "token")}")
-                    + (lengths.Count == 0 ? "" : "; lengths " + string.Join(" ", lengths)));
+                    + (lengths.Count == 0 ? "" : "; lengths " + Runs(lengths)));
             }
 
             Say("memory " + SessionText.Memory(session) + (session.Path is { } path ? $", file {path}, {SessionText.Size(MemoryFile.Length(path))}" : ""));
+        }
+
+        /// <summary>Lengths with equal ones together, from old to new: <c>76 x 64</c>, or <c>256 128 2 x 64</c>.</summary>
+        private static string Runs(IReadOnlyList<int> lengths)
+        {
+            List<string> runs = [];
+            for (var i = 0; i < lengths.Count;)
+            {
+                var count = lengths.Skip(i).TakeWhile(length => length == lengths[i]).Count();
+                runs.Add(count == 1 ? $"{lengths[i]}" : $"{count} x {lengths[i]}");
+                i += count;
+            }
+
+            return string.Join(" ", runs);
         }
 
         private void Save()

@@ -10,6 +10,7 @@ namespace Loci.Cli.Commands;
 internal sealed class InspectReport(Session session, Tokenizer tokenizer, SegmentReadTable table, string name, string? path)
 {
     private const int MostColumns = 8;
+    private const int MostSegments = 20;
     private const int TokenWidth = 14;
     private const string Explanation =
         "Mean gate: of the tokens that could read the segment. Chosen: the part of their reads, one a head, with a gate above 0. Largest: the part in which no other cached segment had a larger one.";
@@ -59,13 +60,21 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         for (var i = 0; i < reads.Tokens; i++)
         {
             var gates = reads.GatesOf(i).ToArray();
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{reads.Start + i,9}  {Token(reads.Start + i),-TokenWidth}{Gate(gates[^1]),7}")
-                + (isWhole ? string.Concat(gates[..^1].Select(gate => $"{Gate(gate),7}")) : "   " + Top(gates, 4)));
+            var line = string.Create(CultureInfo.InvariantCulture, $"{reads.Start + i,9}  {Token(reads.Start + i),-TokenWidth}{Gate(gates[^1]),7}")
+                + (isWhole ? string.Concat(gates[..^1].Select(gate => $"{Gate(gate),7}")) : "   " + Top(gates, 4));
+            output.WriteLine(line.TrimEnd());
         }
 
         output.WriteLine();
+        var shown = Enumerable.Range(0, reads.Segments.Count).OrderByDescending(i => reads.Uses[i].MeanGate).Take(MostSegments).Order().ToList();
+        if (shown.Count < reads.Segments.Count)
+        {
+            output.WriteLine(FormattableString.Invariant($"The {shown.Count} of {reads.Segments.Count:#,0} segments with the largest mean gates; --html and --json show all"));
+            output.WriteLine();
+        }
+
         output.WriteLine($"{"segment",9}  {"tokens",-17}{"mean gate",9}{"chosen",9}{"largest",9}  text");
-        for (var i = 0; i < reads.Segments.Count; i++)
+        foreach (var i in shown)
         {
             var use = reads.Uses[i];
             output.WriteLine($"{i,9}  {Range(reads.Segments[i]),-17}{Gate(use.MeanGate),9}{Percent(use.Chosen),9}{Percent(use.Largest),9}  {Snippet(reads.Segments[i])}");
