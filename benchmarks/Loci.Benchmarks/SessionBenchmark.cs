@@ -8,12 +8,13 @@ using Loci.Numerics;
 namespace Loci.Benchmarks;
 
 /// <summary>
-/// Time per token of a session of a model of 124 million parameters whose memory is as large as after so many tokens, each context twice in turn: session [threads aggregation segment contexts...].
+/// Time per token of a session of a model of 124 million parameters whose memory is as large as after so many tokens, the contexts in turn: session [threads aggregation segment contexts...].
 /// A last argument <c>disk</c> leaves cached states in a file, under a budget of 256 MiB.
 /// </summary>
 internal static class SessionBenchmark
 {
-    private const int Tokens = 100;
+    private const int Rounds = 20;
+    private const int Tokens = 11;
     private const long Budget = 256L << 20;
 
     public static void Run(string[] arguments)
@@ -27,7 +28,7 @@ internal static class SessionBenchmark
         using var device = new CpuDevice(threads);
         using var model = new LanguageModel(Configuration(aggregation, segment), device);
         Console.WriteLine($"{model.ParameterCount / 1e6:F1}M parameters, {device.Description}, {aggregation}, segments of {segment}{(onDisk ? ", checkpoints on the disk" : "")}");
-        Console.WriteLine($"{"weights",-9}{"context",10}{"ms median",11}{"ms again",10}{"in memory MiB",15}{"in file MiB",13}");
+        Console.WriteLine($"{"weights",-9}{"context",10}{"ms median",11}{"to first",9}{"in memory MiB",15}{"in file MiB",13}");
         foreach (var format in (ReadOnlySpan<WeightFormat>)[WeightFormat.Float32, WeightFormat.Int8])
         {
             model.ConvertWeights(format);
@@ -48,19 +49,29 @@ internal static class SessionBenchmark
     {
         var path = Path.Combine(Path.GetTempPath(), $"loci-{Environment.ProcessId}.memory");
         Session[] sessions = [.. contexts.Select((context, i) => onDisk ? InFile(model, context, $"{path}.{i}") : Filled(model, context))];
-        var medians = new double[2, contexts.Length];
-        for (var round = 0; round < 2; round++)
+        var samples = contexts.Select(_ => new List<double>()).ToArray();
+        for (var round = -1; round < Rounds; round++)
         {
+            // In turn, so that all contexts see the same minutes of the machine.
             for (var i = 0; i < sessions.Length; i++)
             {
-                medians[round, i] = Median(sessions[i]);
+                for (var token = 0; token < Tokens; token++)
+                {
+                    var begun = Stopwatch.GetTimestamp();
+                    sessions[i].Read(token);
+                    if (round >= 0 && token > 0)
+                    {
+                        samples[i].Add(Stopwatch.GetElapsedTime(begun).TotalMilliseconds);
+                    }
+                }
             }
         }
 
         for (var i = 0; i < sessions.Length; i++)
         {
+            double median = samples[i].Median(), first = samples[0].Median();
             Console.WriteLine(
-                $"{(model.Weights == WeightFormat.Int8 ? "int8" : "float32"),-9}{contexts[i],10:#,0}{medians[0, i],11:F2}{medians[1, i],10:F2}{sessions[i].Bytes / 1048576.0,15:#,0.0}{sessions[i].MappedBytes / 1048576.0,13:#,0.0}");
+                $"{(model.Weights == WeightFormat.Int8 ? "int8" : "float32"),-9}{contexts[i],10:#,0}{median,11:F2}{median / first,9:F2}{sessions[i].Bytes / 1048576.0,15:#,0.0}{sessions[i].MappedBytes / 1048576.0,13:#,0.0}");
             sessions[i].Dispose();
             File.Delete($"{path}.{i}");
         }
@@ -82,21 +93,5 @@ internal static class SessionBenchmark
         }
 
         return Session.Open(model, path, new SessionOpenOptions { MemoryBudget = Budget });
-    }
-
-    private static double Median(Session session)
-    {
-        var samples = new double[Tokens];
-        for (var i = -5; i < Tokens; i++)
-        {
-            var begun = Stopwatch.GetTimestamp();
-            session.Read(i + 5);
-            if (i >= 0)
-            {
-                samples[i] = Stopwatch.GetElapsedTime(begun).TotalMilliseconds;
-            }
-        }
-
-        return samples.Median();
     }
 }
