@@ -1,6 +1,6 @@
 using Loci.Caching;
-using Loci.Memories;
 using Loci.Inference;
+using Loci.Memories;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Formats;
