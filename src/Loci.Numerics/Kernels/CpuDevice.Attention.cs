@@ -255,9 +255,13 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
+    // Keys that one thread reads in a row.
+    private const int AttentionStepBlock = 256;
+
     internal override void AttendStep(
         DeviceSpan<float> q, PagedRows keys, PagedRows values, int before, int rows, int heads, int headWidth, float scale, DeviceSpan<float> y)
     {
+        var blocks = Blocks(before + rows, AttentionStepBlock);
         var state = new AttentionStepState
         {
             Q = Pointer(q),
@@ -265,39 +269,123 @@ public sealed unsafe partial class CpuDevice
             Values = new(values),
             Y = Pointer(y),
             Before = before,
+            Blocks = blocks,
             Heads = heads,
             HeadWidth = headWidth,
             Scale = scale,
         };
-        _workers.For(rows * heads, &Body, &state);
+        if (rows > 4 * Threads || blocks == 1)
+        {
+            _workers.For(rows, &Row, &state);
+            return;
+        }
 
-        static void Body(void* pointer, int index, int worker)
+        // Few rows: their blocks of keys side by side, then put together in their order, as a row by itself does it.
+        var partials = _scratch.Rent((long)rows * blocks * state.PartialLength);
+        state.Partials = Pointer(partials);
+        _workers.For(rows * blocks, &Block, &state);
+        _workers.For(rows, &Merge, &state);
+        _scratch.Return(partials);
+
+        static void Row(void* pointer, int row, int worker)
         {
             var state = (AttentionStepState*)pointer;
-            var row = index / state->Heads;
-            int d = state->HeadWidth, stride = state->Heads * d, column = index % state->Heads * d;
-            var count = state->Before + row + 1;
-            float* q = state->Q + At(row, stride, column), y = state->Y + At(row, stride, column);
-            var scores = stackalloc float[AttentionTile];
-            float largest = float.NegativeInfinity, total = 0;
-            new Span<float>(y, d).Clear();
-            for (var key = 0; key < count; key += AttentionTile)
+            var whole = KernelScratch.Get((nuint)(2 * state->PartialLength) + (nuint)(state->Heads * AttentionTile));
+            float* part = whole + state->PartialLength, scores = part + state->PartialLength;
+            var blocks = Blocks(state->Before + row + 1, AttentionStepBlock);
+            Read(state, row, 0, whole, scores);
+            for (var block = 1; block < blocks; block++)
             {
-                var keys = Math.Min(AttentionTile, count - key);
-                for (var i = 0; i < keys; i++)
-                {
-                    scores[i] = Lanes.Dot(q, state->Keys.At(key + i) + column, d);
-                }
-
-                var factor = SoftmaxTile(scores, keys, keys, state->Scale, &largest, &total);
-                Lanes.AddScaled(y, factor, y, d, false);
-                for (var i = 0; i < keys; i++)
-                {
-                    Lanes.AddScaled(state->Values.At(key + i) + column, scores[i], y, d, true);
-                }
+                Read(state, row, block, part, scores);
+                Add(state, part, whole);
             }
 
-            Lanes.AddScaled(y, 1 / total, y, d, false);
+            Finish(state, row, whole);
+        }
+
+        static void Block(void* pointer, int index, int worker)
+        {
+            var state = (AttentionStepState*)pointer;
+            int row = index / state->Blocks, block = index % state->Blocks;
+            if (block * AttentionStepBlock <= state->Before + row)
+            {
+                Read(state, row, block, state->Partials + (index * state->PartialLength), KernelScratch.Get((nuint)(state->Heads * AttentionTile)));
+            }
+        }
+
+        static void Merge(void* pointer, int row, int worker)
+        {
+            var state = (AttentionStepState*)pointer;
+            var whole = state->Partials + ((long)row * state->Blocks * state->PartialLength);
+            var blocks = Blocks(state->Before + row + 1, AttentionStepBlock);
+            for (var block = 1; block < blocks; block++)
+            {
+                Add(state, whole + (block * state->PartialLength), whole);
+            }
+
+            Finish(state, row, whole);
+        }
+
+        // One block of keys for all heads, key by key, as they lie in memory: sums [H*d], largest scores [H] and totals [H].
+        static void Read(AttentionStepState* state, int row, int block, float* part, float* scores)
+        {
+            int d = state->HeadWidth, heads = state->Heads, stride = heads * d;
+            float* q = state->Q + At(row, stride, 0), largest = part + stride, total = largest + heads;
+            new Span<float>(part, stride).Clear();
+            new Span<float>(largest, heads).Fill(float.NegativeInfinity);
+            new Span<float>(total, heads).Clear();
+            var end = Math.Min(state->Before + row + 1, (block + 1) * AttentionStepBlock);
+            for (var key = block * AttentionStepBlock; key < end; key += AttentionTile)
+            {
+                var keys = Math.Min(AttentionTile, end - key);
+                for (var i = 0; i < keys; i++)
+                {
+                    var k = state->Keys.At(key + i);
+                    for (var head = 0; head < heads; head++)
+                    {
+                        scores[(head * AttentionTile) + i] = Lanes.Dot(q + (head * d), k + (head * d), d);
+                    }
+                }
+
+                for (var head = 0; head < heads; head++)
+                {
+                    var factor = SoftmaxTile(scores + (head * AttentionTile), keys, keys, state->Scale, largest + head, total + head);
+                    Lanes.AddScaled(part + (head * d), factor, part + (head * d), d, false);
+                }
+
+                for (var i = 0; i < keys; i++)
+                {
+                    var v = state->Values.At(key + i);
+                    for (var head = 0; head < heads; head++)
+                    {
+                        Lanes.AddScaled(v + (head * d), scores[(head * AttentionTile) + i], part + (head * d), d, true);
+                    }
+                }
+            }
+        }
+
+        static void Add(AttentionStepState* state, float* part, float* whole)
+        {
+            int d = state->HeadWidth, heads = state->Heads, stride = heads * d;
+            for (var head = 0; head < heads; head++)
+            {
+                float* largest = whole + stride + head, total = largest + heads;
+                float before = *largest, other = part[stride + head], now = MathF.Max(before, other);
+                float mine = MathF.Exp(before - now), its = MathF.Exp(other - now);
+                *largest = now;
+                *total = (*total * mine) + (part[stride + heads + head] * its);
+                Lanes.AddScaled(whole + (head * d), mine, whole + (head * d), d, false);
+                Lanes.AddScaled(part + (head * d), its, whole + (head * d), d, true);
+            }
+        }
+
+        static void Finish(AttentionStepState* state, int row, float* whole)
+        {
+            int d = state->HeadWidth, heads = state->Heads, stride = heads * d;
+            for (var head = 0; head < heads; head++)
+            {
+                Lanes.AddScaled(whole + (head * d), 1 / whole[stride + heads + head], state->Y + At(row, stride, head * d), d, false);
+            }
         }
     }
 
@@ -371,9 +459,13 @@ public sealed unsafe partial class CpuDevice
         public RowPages Values;
         public float* Y;
         public int Before;
+        public int Blocks;
         public int Heads;
         public int HeadWidth;
         public float Scale;
+        public float* Partials;
+
+        public readonly long PartialLength => Heads * (HeadWidth + 2L);
     }
 
     private struct AttentionState
