@@ -15,6 +15,7 @@ internal static class AskCommand
         var keep = new Option<bool>("--keep") { Description = "Writes question and answer into the memory; otherwise the file stays as it is." };
         var writing = new WritingOptions();
         var budget = new MemoryOptions().Budget;
+        var weights = Options.Weights();
         var threads = Options.Threads();
         var command = new DocumentedCommand(
             "ask",
@@ -25,14 +26,14 @@ internal static class AskCommand
               loci ask --memory book.memory --model runs/grm --temperature 0 --tokens 20 - < question.txt
             """)
         {
-            question, folder, memory, keep, budget, threads,
+            question, folder, memory, keep, budget, weights, threads,
         };
         command.Add(writing.All);
         command.SetAction(result =>
         {
             var path = result.GetValue(memory)!;
             var sampler = writing.Sampler(result);
-            using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads));
+            using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             using var session = MemoryFile.Open(loaded.Model, path, !result.GetValue(keep), result.GetValue(budget));
             using Interruption interruption = new(_ => { });
             var text = result.GetValue(question) is "-" ? Console.In.ReadToEnd() : result.GetValue(question)!;

@@ -5,6 +5,7 @@ using System.Globalization;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Numerics;
 
 namespace Loci.Cli.Commands;
 
@@ -25,6 +26,7 @@ internal sealed class ChatCommand
 
     private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
     private readonly Option<string?> _file = Options.Text("--memory", "The file that the memory lives in; made where there is none (default in memory only).", "FILE.memory");
+    private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly WritingOptions _writing = new();
     private readonly MemoryOptions _memory = new();
@@ -48,7 +50,7 @@ internal sealed class ChatCommand
               {Help.ReplaceLineEndings(Environment.NewLine + "  ")}
             """)
         {
-            options._folder, options._file, options._threads,
+            options._folder, options._file, options._weights, options._threads,
         };
         command.Add(options._writing.All);
         command.Add(options._memory.Storage);
@@ -60,7 +62,7 @@ internal sealed class ChatCommand
     {
         var sampler = _writing.Sampler(result);
         var created = _memory.Read(result);
-        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
+        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
         var path = result.GetValue(_file);
         var isNew = path is null || !Path.Exists(path);
         using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path!, false, created.MemoryBudget);

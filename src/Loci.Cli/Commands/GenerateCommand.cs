@@ -3,7 +3,6 @@ using System.Diagnostics;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
-using Loci.Numerics;
 
 namespace Loci.Cli.Commands;
 
@@ -32,7 +31,7 @@ internal static class GenerateCommand
         command.SetAction(result =>
         {
             var sampler = writing.Sampler(result);
-            using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights) ?? WeightFormat.Float32);
+            using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             using var interruption = new Interruption(_ => { });
             var text = result.GetValue(prompt) is "-" ? Console.In.ReadToEnd() : result.GetValue(prompt) ?? "";
             using var session = loaded.Model.CreateSession();

@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Numerics;
 
 namespace Loci.Cli.Commands;
 
@@ -17,6 +18,7 @@ internal sealed class InspectCommand
     private readonly Option<int?> _layer = Options.Whole("--layer", "Shows the reads of one layer, counted from 0 (default the mean over all).", 0, 1 << 12);
     private readonly Option<string?> _html = Options.Text("--html", "Writes the reads as a page with heat maps.", "FILE.html");
     private readonly Option<bool> _json = new("--json") { Description = "Writes everything as JSON." };
+    private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly MemoryOptions _memory = new();
 
@@ -40,7 +42,7 @@ internal sealed class InspectCommand
             to 1. They are shown as means over heads. Positions are token positions, counted from 0.
             """)
         {
-            options._folder, options._file, options._text, options._prompt, options._tokens, options._layer, options._html, options._json, options._threads,
+            options._folder, options._file, options._text, options._prompt, options._tokens, options._layer, options._html, options._json, options._weights, options._threads,
         };
         command.Add(options._memory.All);
         command.SetAction(options.Run);
@@ -67,7 +69,7 @@ internal sealed class InspectCommand
         LoadedModel.Require(result.GetValue(_folder)!);
         var corpus = text is null ? null : Corpus.Open(text);
         using Interruption interruption = new(message: "Stopping…");
-        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
+        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
         if (result.GetValue(_layer) >= loaded.Model.Configuration.Layers)
         {
             throw new UsageException(FormattableString.Invariant($"--layer is {result.GetValue(_layer)}, and the model's layers are numbered 0 to {loaded.Model.Configuration.Layers - 1}."));

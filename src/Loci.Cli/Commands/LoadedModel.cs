@@ -24,9 +24,9 @@ internal sealed class LoadedModel : IDisposable
     /// <summary>Loads a model.</summary>
     /// <param name="folder">A run, or any folder with a model's files.</param>
     /// <param name="threads">Processor threads; null takes all.</param>
-    /// <param name="weights">How the large matrices are kept.</param>
+    /// <param name="weights">How the large matrices are kept; null keeps them as they are.</param>
     /// <exception cref="LociException">The folder holds no model, or a damaged one.</exception>
-    public static LoadedModel Load(string folder, int? threads, WeightFormat weights = WeightFormat.Float32)
+    public static LoadedModel Load(string folder, int? threads, WeightFormat? weights)
     {
         Require(folder);
         var device = Options.Device(threads);
@@ -34,7 +34,7 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             var tokenizer = TrainingRun.LoadTokenizer(folder);
-            model = LanguageModel.Load(folder, device, weights);
+            model = LanguageModel.Load(folder, device, weights ?? WeightFormat.Float32);
             RequireTokenizer(model, tokenizer, folder);
             return new LoadedModel(device, tokenizer, model);
         }

@@ -5,7 +5,6 @@ using System.Text.Json;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Numerics;
 using Loci.Training;
 
 namespace Loci.Cli.Commands;
@@ -53,7 +52,7 @@ internal static class PerplexityCommand
                 Session = memory.Reading.Any(option => result.IsGiven(option)) ? memory.Read(result) with { KeepsReturns = false } : null,
             };
             using var interruption = new Interruption(message: "Stopping…");
-            using var loaded = LoadedModel.Load(path, result.GetValue(threads), result.GetValue(weights) ?? WeightFormat.Float32);
+            using var loaded = LoadedModel.Load(path, result.GetValue(threads), result.GetValue(weights));
             var tokens = Options.Encode(corpus, loaded.Tokenizer, "reading text", interruption.Token);
             PerplexityResult measured;
             using (var display = ProgressDisplay.Start("measuring", Math.Min(tokens.TokenCount + (long)tokens.DocumentCount, options.MaximumTokens ?? long.MaxValue), ProgressUnit.Tokens))

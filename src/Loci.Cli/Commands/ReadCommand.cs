@@ -4,6 +4,7 @@ using System.Diagnostics;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Numerics;
 
 namespace Loci.Cli.Commands;
 
@@ -21,6 +22,7 @@ internal sealed class ReadCommand
         "--separator", "What divides a text file into documents; each begins with the end-of-text token (default file)", ("file", DocumentSeparator.File),
         ("blank-line", DocumentSeparator.BlankLine), ("line", DocumentSeparator.Line), ("endoftext", DocumentSeparator.EndOfText), ("wikitext", DocumentSeparator.WikiText));
     private readonly Option<bool> _noLoss = new("--no-loss") { Description = "Does not measure how well the text is predicted, which with large vocabularies takes up to half of the time; the memory is the same." };
+    private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly MemoryOptions _memory = new();
 
@@ -45,7 +47,7 @@ internal sealed class ReadCommand
             as if nothing had happened.
             """)
         {
-            options._text, options._folder, options._into, options._append, options._overwrite, options._separator, options._noLoss, options._threads,
+            options._text, options._folder, options._into, options._append, options._overwrite, options._separator, options._noLoss, options._weights, options._threads,
         };
         command.Add(options._memory.All);
         command.SetAction(options.Run);
@@ -74,7 +76,7 @@ internal sealed class ReadCommand
         using Interruption preparation = new(message: "Stopping… (nothing more has been read)");
         LoadedModel.Require(result.GetValue(_folder)!);
         var corpus = text == "-" ? Corpus.FromTexts("The standard input", [Console.In.ReadToEnd()]) : Corpus.Open(text, result.GetValue(_separator) ?? DocumentSeparator.File);
-        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads));
+        using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
         var isNew = result.GetValue(_overwrite) || !Path.Exists(path);
         using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path, false, created.MemoryBudget);
         var tokens = Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", preparation.Token));

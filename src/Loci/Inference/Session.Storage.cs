@@ -87,7 +87,7 @@ public sealed partial class Session
             var metadata = SessionMetadata.Parse(file.Metadata, path);
             if (metadata.Model != model.Fingerprint())
             {
-                throw new LociException($"The memory in '{path}' was written by another model: its states mean nothing to this one. Use the model that read the text, or read the text again.");
+                throw new LociException($"The memory in '{path}' was written by another model, or with weights in another format: its states mean nothing to this one. Use the model that read the text, or read the text again.");
             }
 
             session = new Session(model, new SessionOptions

@@ -283,6 +283,34 @@ public sealed class SessionStorageTests : IDisposable
         static string Message(Action action) => Assert.Throws<LociException>(action).Message;
     }
 
+    [Fact]
+    public void AMemoryOfRoundedWeightsIsNotThatOfTheExactOnes()
+    {
+        using var device = new CpuDevice(1);
+        var configuration = IdentityTests.Configuration("titans", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint);
+        using LanguageModel exact = IdentityTests.Sharpened(configuration, device), rounded = IdentityTests.Sharpened(configuration, device);
+        rounded.ConvertWeights(WeightFormat.Int8);
+        var path = Path.Combine(_folder, "a.memory");
+        int[] tokens = IdentityTests.Tokens(50, 3);
+        using var whole = rounded.CreateSession();
+        whole.Read(tokens);
+        using (var session = rounded.CreateSession())
+        {
+            session.SaveAs(path);
+            session.Read(tokens.AsSpan(0, 30));
+            session.Save();
+        }
+
+        Assert.Contains("weights in another format", Assert.Throws<LociException>(() => Session.Open(exact, path)).Message);
+        using var opened = Session.Open(rounded, path);
+        foreach (var token in tokens[30..])
+        {
+            opened.Read(token);
+        }
+
+        Assert.Equal(whole.Logits.ToArray(), opened.Logits.ToArray());
+    }
+
     /// <summary>A copy of a file that is open for writing.</summary>
     private static void Copy(string source, string destination)
     {
