@@ -54,14 +54,14 @@ public abstract partial class Device
     /// <summary>Floats that a state takes as it is stored.</summary>
     internal static long StoredLength(StateFormat format, long count, int width) => Kernels.StateCodec.StoredLength(format, count, width);
 
-    /// <summary>Puts a router key, [H, d], into its block of an index of keys, of <see cref="IndexedSlots"/> slots.</summary>
-    internal abstract void IndexKey(DeviceSpan<float> block, int slot, DeviceSpan<float> key, int heads);
+    /// <summary>Puts a router key, [H, d], into an index of keys, [H, capacity, block of <see cref="IndexedSlots"/> slots].</summary>
+    internal abstract void IndexKey(DeviceSpan<float> index, int capacity, int slot, DeviceSpan<float> key, int heads);
 
     /// <summary>Slots of a block of an index of router keys.</summary>
     internal const int IndexedSlots = Kernels.KeyIndex.BlockSlots;
 
-    /// <summary>Floats of such a block.</summary>
-    internal static long IndexBlockLength(int heads, int width) => Kernels.KeyIndex.BlockLength(heads, width);
+    /// <summary>Floats of a head's block.</summary>
+    internal static long IndexBlockLength(int width) => Kernels.KeyIndex.BlockLength(width);
 
     /// <summary>Reads cached states through a router, or their plain sum; see <see cref="ReadArguments"/>.</summary>
     internal abstract void CachedRead(in ReadArguments arguments);
@@ -148,7 +148,8 @@ internal struct ReadArguments
     public DeviceSpan<float> Output;             // y, [rows, H*d]
     public DeviceSpan<float> PooledKeys;         // p of every slot, [slots, H, d]
     public PagedRows KeyPages;                   // streams: the same in their place, a row a slot
-    public PagedRows IndexPages;                 // streams: the same in few bits, a row for 64 slots, or empty
+    public DeviceSpan<float> Index;              // streams: the same in few bits, [H, capacity, block of 64 slots], or empty
+    public int IndexCapacity;
     public DeviceSpan<float> Scores;             // r, [gates * H]: by group [H, rows, visible + 1], the online one last
     public DeviceSpan<float> Gates;              // g, as Scores
     public DeviceSpan<float> Sums;               // ungated: sum of the visible states, [groups, H, d, d]

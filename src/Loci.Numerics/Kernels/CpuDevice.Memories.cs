@@ -129,8 +129,8 @@ public sealed unsafe partial class CpuDevice
         StateCodec.Decode(format, Pointer(stored), state.Length, width, 0, state.Length, Pointer(state));
     }
 
-    internal override void IndexKey(DeviceSpan<float> block, int slot, DeviceSpan<float> key, int heads) =>
-        KeyIndex.Set(Pointer(block), slot, Pointer(key), heads, (int)(key.Length / heads));
+    internal override void IndexKey(DeviceSpan<float> index, int capacity, int slot, DeviceSpan<float> key, int heads) =>
+        KeyIndex.Set(Pointer(index), capacity, slot, Pointer(key), heads, (int)(key.Length / heads));
 
     internal override void CachedRead(in ReadArguments arguments)
     {
@@ -320,7 +320,8 @@ public sealed unsafe partial class CpuDevice
         StatePages = new(arguments.StatePages),
         StateFormat = arguments.StateFormat,
         KeyPages = new(arguments.KeyPages),
-        IndexPages = new(arguments.IndexPages),
+        Index = Pointer(arguments.Index),
+        IndexCapacity = arguments.IndexCapacity,
         Temperature = Pointer(arguments.Temperature),
         OnlineBias = Pointer(arguments.OnlineBias),
         Output = Pointer(arguments.Output),

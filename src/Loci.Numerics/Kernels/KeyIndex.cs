@@ -9,21 +9,26 @@ namespace Loci.Numerics.Kernels;
 /// dimension, so that all segments that could be among the best k are known, and only their scores are computed as they are. The outcome is that of the full scores, bit for bit.
 /// </summary>
 /// <remarks>
-/// A block holds 64 slots: for every head their 64 scales, then for every dimension 64 whole numbers, one a slot.
+/// [H, capacity, block]: a head's blocks lie one behind the other, to be read as a stream. A block holds 64 slots: their 64 scales, then for every dimension 64 whole numbers, one a slot.
 /// </remarks>
 internal static unsafe class KeyIndex
 {
     public const int BlockSlots = 64;
 
-    /// <summary>Floats of a block.</summary>
-    public static long BlockLength(int heads, int width) => heads * HeadLength(width);
+    // Bytes between what is read and what is asked for; behind the end it is asked for in vain.
+    private const int Ahead = 4096;
 
-    /// <summary>Puts one slot's key, [H, d], into its block.</summary>
-    public static void Set(float* block, int slot, float* key, int heads, int width)
+    /// <summary>Floats of a head's block.</summary>
+    public static long BlockLength(int width) => BlockSlots + (width * (BlockSlots / 4));
+
+    /// <summary>Puts one slot's key, [H, d], into its blocks.</summary>
+    public static void Set(float* index, int capacity, int slot, float* key, int heads, int width)
     {
+        var block = slot / BlockSlots;
+        slot %= BlockSlots;
         for (var head = 0; head < heads; head++)
         {
-            var scales = block + (head * HeadLength(width));
+            var scales = index + ((((long)head * capacity) + block) * BlockLength(width));
             var values = (sbyte*)(scales + BlockSlots) + slot;
             var k = key + (head * width);
             var largest = 0f;
@@ -43,7 +48,7 @@ internal static unsafe class KeyIndex
 
     /// <summary>Whether a read can use the index: one row that reads few of many segments, each head for itself.</summary>
     public static bool Applies(in MemoryRead.Work work, int rows, int count) =>
-        !work.IndexPages.IsEmpty && rows == 1 && work.Options.TopK > 0 && !work.Options.SharesGates && count >= 4 * BlockSlots && work.Options.TopK <= BlockSlots;
+        work.Index != null && rows == 1 && work.Options.TopK > 0 && !work.Options.SharesGates && count >= 4 * BlockSlots && work.Options.TopK <= BlockSlots;
 
     /// <summary>Scores and gates of one head and row, as <see cref="MemoryRead.Score"/> and <see cref="MemoryRead.Normalize"/> leave them; scores of segments that are not read are not computed.</summary>
     public static void Choose(void* state, int head, int worker)
@@ -69,10 +74,9 @@ internal static unsafe class KeyIndex
         var found = 0;
         for (var first = 0; first < count; first += BlockSlots)
         {
-            var scales = work.IndexPages.At(first / BlockSlots) + (head * HeadLength(d));
+            var scales = work.Index + ((((long)head * work.IndexCapacity) + (first / BlockSlots)) * BlockLength(d));
             var slots = Math.Min(BlockSlots, count - first);
-            var next = first + BlockSlots < count ? work.IndexPages.At((first / BlockSlots) + 1) + (head * HeadLength(d)) : scales;
-            Estimate(u, (sbyte*)(scales + BlockSlots), (sbyte*)(next + BlockSlots), d, estimates + first);
+            Estimate(u, (sbyte*)(scales + BlockSlots), d, estimates + first);
             // Rounding of the sums, here and in the full score, is far below what is added for it: half per mille of the margin and 1e-5 of the score.
             var i = 0;
             for (; i <= slots - Vector<float>.Count; i += Vector<float>.Count)
@@ -142,17 +146,15 @@ internal static unsafe class KeyIndex
         best[at] = value;
     }
 
-    private static long HeadLength(int width) => BlockSlots + (width * (BlockSlots / 4));
-
-    /// <summary>sums[slot] = sum over i of u[i] values[i, slot]. The next block, which lies elsewhere, is fetched on the way: its lines are as many as this one's.</summary>
-    private static void Estimate(float* u, sbyte* values, sbyte* next, int width, float* sums)
+    /// <summary>sums[slot] = sum over i of u[i] values[i, slot].</summary>
+    private static void Estimate(float* u, sbyte* values, int width, float* sums)
     {
         if (Vector512.IsHardwareAccelerated && Sse.IsSupported)
         {
             Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
-            for (var i = 0; i < width; i++, values += BlockSlots, next += BlockSlots)
+            for (var i = 0; i < width; i++, values += BlockSlots)
             {
-                Sse.Prefetch0(next);
+                Sse.Prefetch0(values + Ahead);
                 var factor = Vector512.Create(u[i]);
                 s0 = Vector512.MultiplyAddEstimate(factor, Sixteen(values), s0);
                 s1 = Vector512.MultiplyAddEstimate(factor, Sixteen(values + 16), s1);

@@ -33,7 +33,8 @@ internal static unsafe class MemoryRead
         public RowPages StatePages;
         public StateFormat StateFormat;
         public RowPages KeyPages;
-        public RowPages IndexPages;
+        public float* Index;         // router keys in few bits, or null
+        public int IndexCapacity;    // blocks of a head
         public float* Temperature;
         public float* OnlineBias;
         public float* Output;

@@ -33,7 +33,7 @@ internal sealed class RecurrentCache : IDisposable
     private readonly DeviceSpan<float> _decoded;     // scratch: a state as it is read, if it is stored otherwise
     private readonly SharedRows _states;             // [slots, stored state]
     private readonly SharedRows? _pooledKeys;        // p, [slots, D]
-    private readonly SharedRows? _keyIndex;          // p again, in few bits, a row for 64 slots; made from p, so not saved
+    private readonly KeyIndex? _keyIndex;            // p again, in few bits; made from p, so not saved
     private readonly SharedRows? _keySums;           // logarithmic segments, whose keys add up, [slots, D]
     private readonly List<SharedRows> _rows = [];
     private readonly List<int> _lengths = [];        // tokens per slot
@@ -79,7 +79,7 @@ internal sealed class RecurrentCache : IDisposable
         _states = Keep(Device.StoredLength(_format, memory.StateLength, width), true);
         _pooledKeys = _isRouted ? Keep(_dimension) : null;
         _keySums = _isRouted && _mergesStates ? Keep(_dimension) : null;
-        _keyIndex = reader is SparseSelectiveCaching && !_mergesStates ? new SharedRows(device, Device.IndexBlockLength(heads, width), true) : null;
+        _keyIndex = reader is SparseSelectiveCaching && !_mergesStates ? new KeyIndex(device, heads, width) : null;
         _plan = new MemoryPlan(device);
     }
 
@@ -176,7 +176,7 @@ internal sealed class RecurrentCache : IDisposable
         numbers = numbers[(2 + numbers[1])..];
         for (var slot = 0; slot < _lengths.Count; slot++)
         {
-            IndexKey(slot);
+            _keyIndex?.Set(slot, _pooledKeys![slot]);
         }
 
         _plannedSlots = -1;
@@ -258,7 +258,6 @@ internal sealed class RecurrentCache : IDisposable
             rows.Truncate(slots);
         }
 
-        _keyIndex?.Truncate((slots + Device.IndexedSlots - 1) / Device.IndexedSlots);
         _lengths.RemoveRange(slots, _lengths.Count - slots);
         var state = default(DeviceSpan<float>);
         if (slots > 0)
@@ -296,7 +295,7 @@ internal sealed class RecurrentCache : IDisposable
                 _pooledKeys?.Append(noise.Slice(16 * (_lengths.Count % 61), _dimension), 1);
                 _keySums?.Append(noise.Slice(0, _dimension), 1);
                 _lengths.Add(0);
-                IndexKey(_lengths.Count - 1);
+                _keyIndex?.Set(_lengths.Count - 1, _pooledKeys![_lengths.Count - 1]);
             }
 
             _lengths[^1] += blocks * _segmentation.Length;
@@ -356,7 +355,8 @@ internal sealed class RecurrentCache : IDisposable
             arguments.Temperature = router.Temperature.Data;
             arguments.OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default;
             arguments.KeyPages = _pooledKeys!.Pages;
-            arguments.IndexPages = _keyIndex is { Count: > 0 } ? _keyIndex.Pages : default;
+            arguments.Index = _keyIndex?.Data ?? default;
+            arguments.IndexCapacity = _keyIndex?.Capacity ?? 0;
             arguments.Scores = tape.Allocate(gates);
             arguments.Gates = tape.Allocate(gates);
             arguments.InitialKeys = _keySum;
@@ -417,7 +417,7 @@ internal sealed class RecurrentCache : IDisposable
             }
 
             _lengths.Add(_memory.OnlineLength);
-            IndexKey(_lengths.Count - 1);
+            _keyIndex?.Set(_lengths.Count - 1, _pooledKeys![_lengths.Count - 1]);
         }
 
         while (_mergesStates && _lengths.Count > 1 && _lengths[^1] == _lengths[^2])
@@ -454,15 +454,6 @@ internal sealed class RecurrentCache : IDisposable
     {
         _device.Clear(pooled);
         _device.AddScaled(sum, ((RoutedReader)_reader).Router.KeyScale(count), pooled);
-    }
-
-    private void IndexKey(int slot)
-    {
-        if (_keyIndex is not null)
-        {
-            var block = slot % Device.IndexedSlots == 0 ? _keyIndex.Append() : _keyIndex.Writable(slot / Device.IndexedSlots);
-            _device.IndexKey(block, slot % Device.IndexedSlots, _pooledKeys![slot], _heads);
-        }
     }
 
     /// <summary>Makes the last two segments one, as addition carries in binary.</summary>
