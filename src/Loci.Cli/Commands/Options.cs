@@ -56,8 +56,9 @@ internal static class Options
     }
 
     /// <summary>What divides text into documents.</summary>
-    public static Option<DocumentSeparator?> Separator() => Choice(
-        "--separator", "What divides a text file into documents; memory starts anew at each (default file)", ("file", DocumentSeparator.File), ("blank-line", DocumentSeparator.BlankLine),
+    /// <param name="effect">What happens at each.</param>
+    public static Option<DocumentSeparator?> Separator(string effect = "memory starts anew at each") => Choice(
+        "--separator", $"What divides a text file into documents; {effect} (default file)", ("file", DocumentSeparator.File), ("blank-line", DocumentSeparator.BlankLine),
         ("line", DocumentSeparator.Line), ("endoftext", DocumentSeparator.EndOfText), ("wikitext", DocumentSeparator.WikiText));
 
     /// <summary>Processor threads.</summary>

@@ -18,9 +18,7 @@ internal sealed class ReadCommand
     private readonly Option<string?> _into = Options.Text("--into", "The memory: a new file, or one that holds the beginning of this text.", "FILE.memory", required: true);
     private readonly Option<bool> _append = new("--append") { Description = "Reads the text behind what the memory already holds." };
     private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Begins a new memory where there is one." };
-    private readonly Option<DocumentSeparator?> _separator = Options.Choice(
-        "--separator", "What divides a text file into documents; each begins with the end-of-text token (default file)", ("file", DocumentSeparator.File),
-        ("blank-line", DocumentSeparator.BlankLine), ("line", DocumentSeparator.Line), ("endoftext", DocumentSeparator.EndOfText), ("wikitext", DocumentSeparator.WikiText));
+    private readonly Option<DocumentSeparator?> _separator = Options.Separator("each begins with the end-of-text token");
     private readonly Option<bool> _noLoss = new("--no-loss") { Description = "Does not measure how well the text is predicted, which with large vocabularies takes up to half of the time; the memory is the same." };
     private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();

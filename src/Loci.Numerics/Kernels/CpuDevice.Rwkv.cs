@@ -71,22 +71,12 @@ public sealed unsafe partial class CpuDevice
         };
         _workers.For(Blocks(rows, RowBlock(columns)), &Body, &state);
 
-        static void Body(void* pointer, int index, int worker)
-        {
-            var state = (RwkvWork*)pointer;
-            int columns = state->Columns, width = state->Width, block = RowBlock(columns);
-            var end = Math.Min(state->Rows, (index + 1) * block);
-            for (var row = index * block; row < end; row++)
-            {
-                for (var column = 0; column < columns; column += width)
-                {
-                    var offset = ((long)row * columns) + column;
-                    Group(state->A + offset, state->B + column, state->C + column, width, state->Epsilon, state->Y + offset);
-                }
-            }
-        }
+        static void Body(void* pointer, int index, int worker) => ForGroups((RwkvWork*)pointer, index, &Group);
 
-        static void Group(float* x, float* gain, float* bias, int width, float epsilon, float* y)
+        static void Group(RwkvWork* state, long offset, int column) =>
+            Normalise(state->A + offset, state->B + column, state->C + column, state->Width, state->Epsilon, state->Y + offset);
+
+        static void Normalise(float* x, float* gain, float* bias, int width, float epsilon, float* y)
         {
             var sum = Vector<float>.Zero;
             for (var i = 0; i < width; i += Lanes.Count)
@@ -151,24 +141,17 @@ public sealed unsafe partial class CpuDevice
         };
         _workers.For(Blocks(rows, RowBlock(state.Columns)), &Body, &state);
 
-        static void Body(void* pointer, int index, int worker)
-        {
-            var state = (RwkvWork*)pointer;
-            int columns = state->Columns, width = state->Width, block = RowBlock(columns);
-            var end = Math.Min(state->Rows, (index + 1) * block);
-            for (var row = index * block; row < end; row++)
-            {
-                for (var column = 0; column < columns; column += width)
-                {
-                    var offset = ((long)row * columns) + column;
-                    float* k = state->A + offset, removed = state->Y + offset;
-                    MemoryVector.Multiply(k, state->C + column, removed, width);
+        static void Body(void* pointer, int index, int worker) => ForGroups((RwkvWork*)pointer, index, &Group);
 
-                    // A key of zeros removes nothing.
-                    MemoryVector.Scale(1 / MathF.Max(MathF.Sqrt(Lanes.Dot(removed, removed, width)), 1e-12f), removed, removed, width);
-                    Write(k, state->B + offset, state->D + column, width, state->Z + offset);
-                }
-            }
+        static void Group(RwkvWork* state, long offset, int column)
+        {
+            var width = state->Width;
+            float* k = state->A + offset, removed = state->Y + offset;
+            MemoryVector.Multiply(k, state->C + column, removed, width);
+
+            // A key of zeros removes nothing.
+            MemoryVector.Scale(1 / MathF.Max(MathF.Sqrt(Lanes.Dot(removed, removed, width)), 1e-12f), removed, removed, width);
+            Write(k, state->B + offset, state->D + column, width, state->Z + offset);
         }
 
         static void Write(float* k, float* rate, float* replacement, int width, float* written)
@@ -198,20 +181,10 @@ public sealed unsafe partial class CpuDevice
         };
         _workers.For(Blocks(rows, RowBlock(state.Columns)), &Body, &state);
 
-        static void Body(void* pointer, int index, int worker)
-        {
-            var state = (RwkvWork*)pointer;
-            int columns = state->Columns, width = state->Width, block = RowBlock(columns);
-            var end = Math.Min(state->Rows, (index + 1) * block);
-            for (var row = index * block; row < end; row++)
-            {
-                for (var column = 0; column < columns; column += width)
-                {
-                    var offset = ((long)row * columns) + column;
-                    MemoryVector.AddScaled(Product(state->A + offset, state->B + offset, state->C + column, width), state->D + offset, state->Y + offset, width);
-                }
-            }
-        }
+        static void Body(void* pointer, int index, int worker) => ForGroups((RwkvWork*)pointer, index, &Group);
+
+        static void Group(RwkvWork* state, long offset, int column) =>
+            MemoryVector.AddScaled(Product(state->A + offset, state->B + offset, state->C + column, state->Width), state->D + offset, state->Y + offset, state->Width);
 
         static float Product(float* q, float* k, float* gain, int width)
         {
@@ -223,6 +196,20 @@ public sealed unsafe partial class CpuDevice
             }
 
             return Vector.Sum(sum);
+        }
+    }
+
+    /// <summary>Every group of columns (head) of a block of rows.</summary>
+    private static void ForGroups(RwkvWork* state, int index, delegate*<RwkvWork*, long, int, void> group)
+    {
+        int columns = state->Columns, block = RowBlock(columns);
+        var end = Math.Min(state->Rows, (index + 1) * block);
+        for (var row = index * block; row < end; row++)
+        {
+            for (var column = 0; column < columns; column += state->Width)
+            {
+                group(state, ((long)row * columns) + column, column);
+            }
         }
     }
 

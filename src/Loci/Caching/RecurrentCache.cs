@@ -25,7 +25,7 @@ internal sealed class RecurrentCache : IDisposable
     private readonly bool _isSoup;       // over deep memories: read beside the weights of every token
     private readonly bool _mergesStates;
     private readonly RecurrentMemory _memory;
-    private readonly List<DeviceSpan<float>> _buffers = [];
+    private readonly SequenceStore _store;
     private readonly DeviceSpan<float> _sum;         // of the cached states, Residual over matrices only, [state]
     private readonly DeviceSpan<long> _sumTable;     // its address
     private readonly DeviceSpan<float> _keySum;      // of the online segment, [D]
@@ -35,7 +35,6 @@ internal sealed class RecurrentCache : IDisposable
     private readonly SharedRows? _pooledKeys;        // p, [slots, D]
     private readonly KeyIndex? _keyIndex;            // p again, in few bits; made from p, so not saved
     private readonly SharedRows? _keySums;           // logarithmic segments, whose keys add up, [slots, D]
-    private readonly List<SharedRows> _rows = [];
     private readonly List<int> _lengths = [];        // tokens per slot
     private readonly MemoryPlan _plan;
     private int[] _visible = new int[16];
@@ -53,6 +52,7 @@ internal sealed class RecurrentCache : IDisposable
         Device device, RecurrentMemory memory, CacheReader reader, Segmentation segmentation, int heads, int width, StateFormat format = StateFormat.Float32)
     {
         _device = device;
+        _store = new SequenceStore(device);
         _memory = memory;
         _reader = reader;
         _segmentation = segmentation;
@@ -64,11 +64,11 @@ internal sealed class RecurrentCache : IDisposable
         _mergesStates = segmentation.Kind == SegmentKind.Logarithmic;
         _format = _mergesStates || _averages ? StateFormat.Float32 : format;
         _sumsStates = reader is ResidualMemory && memory.Network is null;
-        _levels = reader is LogLinearAttention ? new LogLinearBlock(device, segmentation.Length, heads, width) : null;
+        _levels = reader is LogLinearAttention ? new LogLinearBlock(device, _store, segmentation.Length, heads, width) : null;
         _isSoup = reader is MemorySoup or AveragedStates && memory.Network is not null;
-        _keySum = Buffer(_isRouted ? _dimension : 0);
-        _sum = Buffer(_sumsStates ? memory.StateLength : 0);
-        _onlineBias = Buffer(_averages ? heads : 0);
+        _keySum = _store.AddBuffer(_isRouted ? _dimension : 0);
+        _sum = _store.AddBuffer(_sumsStates ? memory.StateLength : 0);
+        _onlineBias = _store.AddBuffer(_averages ? heads : 0);
         if (_sumsStates)
         {
             _sumTable = device.Allocate<long>(1);
@@ -76,9 +76,9 @@ internal sealed class RecurrentCache : IDisposable
         }
 
         _decoded = _format == StateFormat.Float32 ? default : device.Allocate<float>(memory.StateLength);
-        _states = Keep(Device.StoredLength(_format, memory.StateLength, width), true);
-        _pooledKeys = _isRouted ? Keep(_dimension) : null;
-        _keySums = _isRouted && _mergesStates ? Keep(_dimension) : null;
+        _states = _store.AddRows(Device.StoredLength(_format, memory.StateLength, width), true);
+        _pooledKeys = _isRouted ? _store.AddRows(_dimension) : null;
+        _keySums = _isRouted && _mergesStates ? _store.AddRows(_dimension) : null;
         _keyIndex = reader is SparseSelectiveCaching && !_mergesStates ? new KeyIndex(device, heads, width) : null;
         _plan = new MemoryPlan(device);
     }
@@ -105,44 +105,10 @@ internal sealed class RecurrentCache : IDisposable
     public long BoundaryLength => _memory.BoundaryLength;
 
     /// <summary>Bytes of memory, forks' shares included.</summary>
-    public long Bytes
-    {
-        get
-        {
-            var bytes = _memory.Bytes + (_levels?.Bytes ?? 0) + (_keyIndex?.Bytes ?? 0) + (sizeof(float) * _decoded.Length);
-            foreach (var buffer in _buffers)
-            {
-                bytes += buffer.Length * sizeof(float);
-            }
-
-            foreach (var rows in _rows)
-            {
-                bytes += rows.Bytes;
-            }
-
-            return bytes;
-        }
-    }
+    public long Bytes => _store.Bytes + _memory.Bytes + (_keyIndex?.Bytes ?? 0) + (sizeof(float) * _decoded.Length);
 
     /// <summary>Bytes that the end of a segment adds.</summary>
-    public long BytesPerSegment
-    {
-        get
-        {
-            long floats = 0;
-            foreach (var rows in _rows)
-            {
-                floats += rows.RowLength;
-            }
-
-            foreach (var rows in _memory.Rows)
-            {
-                floats += rows.RowLength;
-            }
-
-            return floats * sizeof(float);
-        }
-    }
+    public long BytesPerSegment => _store.BytesPerRow + _memory.BytesPerSegment;
 
     /// <summary>The online memory.</summary>
     public RecurrentMemory Memory => _memory;
@@ -154,10 +120,10 @@ internal sealed class RecurrentCache : IDisposable
     public IReadObserver? Observer { get; set; }
 
     /// <summary>Everything that changes from token to token.</summary>
-    public IEnumerable<DeviceSpan<float>> Buffers => [.. _memory.Buffers, .. _buffers, .. _levels?.Buffers ?? []];
+    public IEnumerable<DeviceSpan<float>> Buffers => [.. _memory.Buffers, .. _store.Buffers];
 
     /// <summary>Everything there is of a cached state, a row each.</summary>
-    public IEnumerable<SharedRows> Rows => [.. _rows, .. _memory.Rows];
+    public IEnumerable<SharedRows> Rows => [.. _store.Rows, .. _memory.Rows];
 
     /// <summary>The numbers that go with buffers and rows.</summary>
     public void Save(List<int> numbers)
@@ -225,21 +191,7 @@ internal sealed class RecurrentCache : IDisposable
     public RecurrentCache Fork()
     {
         RecurrentCache fork = new(_device, _memory.Fork(), _reader, _segmentation, _heads, _width, _format);
-        for (var i = 0; i < _buffers.Count; i++)
-        {
-            _device.Copy(_buffers[i], fork._buffers[i]);
-        }
-
-        for (var i = 0; i < _rows.Count; i++)
-        {
-            _rows[i].CopyTo(fork._rows[i]);
-        }
-
-        if (_levels is not null)
-        {
-            fork._levels!.CopyFrom(_levels);
-        }
-
+        fork._store.CopyFrom(_store);
         _keyIndex?.CopyTo(fork._keyIndex!);
         fork._lengths.AddRange(_lengths);
         return fork;
@@ -253,11 +205,6 @@ internal sealed class RecurrentCache : IDisposable
     /// <param name="boundary">What <see cref="SaveBoundary"/> wrote there.</param>
     public void GoBack(int slots, DeviceSpan<float> boundary)
     {
-        foreach (var rows in _rows)
-        {
-            rows.Truncate(slots);
-        }
-
         _lengths.RemoveRange(slots, _lengths.Count - slots);
         var state = default(DeviceSpan<float>);
         if (slots > 0)
@@ -266,11 +213,7 @@ internal sealed class RecurrentCache : IDisposable
         }
 
         _memory.GoBack(state, boundary, slots);
-        foreach (var buffer in _buffers)
-        {
-            _device.Clear(buffer);
-        }
-
+        _store.GoBack(slots);
         for (var slot = 0; slot < slots && _sumsStates; slot++)
         {
             _device.AddScaled(Decoded(slot), 1, _sum);
@@ -305,21 +248,11 @@ internal sealed class RecurrentCache : IDisposable
 
     public void Dispose()
     {
-        foreach (var span in _buffers)
-        {
-            _device.Free(span);
-        }
-
+        _store.Dispose();
         _device.Free(_decoded);
         _device.Free(_sumTable);
-        foreach (var rows in _rows)
-        {
-            rows.Dispose();
-        }
-
         _keyIndex?.Dispose();
         _memory.Dispose();
-        _levels?.Dispose();
         _plan.Dispose();
     }
 
@@ -477,10 +410,7 @@ internal sealed class RecurrentCache : IDisposable
             Pool(_keySums[left], _lengths[left], _pooledKeys!.Writable(left));
         }
 
-        foreach (var rows in _rows)
-        {
-            rows.Truncate(right);
-        }
+        _store.Truncate(right);
 
         _plannedSlots = -1;
     }
@@ -510,24 +440,5 @@ internal sealed class RecurrentCache : IDisposable
 
         _device.DecodeState(_states[slot], _format, _width, _decoded);
         return _decoded;
-    }
-
-    private DeviceSpan<float> Buffer(long count)
-    {
-        var buffer = _device.Allocate<float>(count);
-        if (count > 0)
-        {
-            _device.Clear(buffer);
-            _buffers.Add(buffer);
-        }
-
-        return buffer;
-    }
-
-    private SharedRows Keep(long rowLength, bool isAlone = false)
-    {
-        SharedRows rows = new(_device, rowLength, isAlone);
-        _rows.Add(rows);
-        return rows;
     }
 }

@@ -141,12 +141,7 @@ public sealed partial class Session : IDisposable
     }
 
     /// <summary>Keeps the session as it is now, to be restored later.</summary>
-    public SessionSnapshot Snapshot()
-    {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        return new SessionSnapshot(
-            Model, _options, [.. _states.Select(state => state.Fork())], Tokens.ToArray(), _ends.Fork(), [.. _endPositions], _hasLogits ? [.. _hidden] : []);
-    }
+    public SessionSnapshot Snapshot() => new(Fork());
 
     /// <summary>Makes the session what it was when a snapshot of it, or of another session of the same model, was taken.</summary>
     /// <exception cref="ArgumentException">The snapshot is of another model, or of a session with other options.</exception>
@@ -154,51 +149,40 @@ public sealed partial class Session : IDisposable
     {
         ArgumentNullException.ThrowIfNull(snapshot);
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        ObjectDisposedException.ThrowIf(snapshot.IsDisposed, snapshot);
-        if (snapshot.Model != Model || snapshot.Options != _options)
+        var kept = snapshot.Kept;
+        ObjectDisposedException.ThrowIf(kept._isDisposed, snapshot);
+        if (kept.Model != Model || kept._options != _options)
         {
             throw new ArgumentException("The snapshot is of a session of another model, or with other options.", nameof(snapshot));
         }
 
-        MixerState[] states = [.. snapshot.States.Select(state => state.Fork())];
-        TakeOver(_states, states);
-        MarkCommon(snapshot.Ends, _ends, () => snapshot.Ends.CopyTo(_ends));
-        foreach (var state in _states)
+        // What the file already holds is what the present rows, tokens and the snapshot's have in common.
+        MixerState[] states = [.. kept._states.Select(state => state.Fork())];
+        foreach (var (present, next) in _states.Zip(states))
         {
-            state.Dispose();
+            foreach (var (before, after) in present.Rows.Zip(next.Rows))
+            {
+                after.Unchanged = Math.Min(before.Unchanged, after.CommonWith(before));
+            }
+
+            present.Dispose();
         }
 
+        var unchangedEnds = Math.Min(_ends.Unchanged, kept._ends.CommonWith(_ends));
+        _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(kept.Tokens));
         _states = states;
+        CopyFrom(kept);
+        _ends.Unchanged = unchangedEnds;
         FindContents();
         SetObservers();
-        _endPositions.Clear();
-        _endPositions.AddRange(snapshot.EndPositions);
-        _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(snapshot.Tokens));
-        Reserve(snapshot.Position);
-        snapshot.Tokens.CopyTo(_tokens, 0);
-        Position = snapshot.Position;
-        _hasLogits = snapshot.Hidden.Length > 0;
-        if (_hasLogits)
-        {
-            snapshot.Hidden.CopyTo(_hidden, 0);
-            ComputeLogits();
-        }
     }
 
     /// <summary>A second session that goes on from here by itself. Cached states are shared; only the online memories are copied.</summary>
     public Session Fork()
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        Session fork = new(Model, _options, [.. _states.Select(state => state.Fork())])
-        {
-            Position = Position,
-            _tokens = [.. Tokens],
-            _hasLogits = _hasLogits,
-        };
-        _ends.CopyTo(fork._ends);
-        fork._endPositions.AddRange(_endPositions);
-        _hidden.CopyTo(fork._hidden, 0);
-        _logits.CopyTo(fork._logits, 0);
+        Session fork = new(Model, _options, [.. _states.Select(state => state.Fork())]);
+        fork.CopyFrom(this);
         return fork;
     }
 
@@ -468,22 +452,17 @@ public sealed partial class Session : IDisposable
         }
     }
 
-    /// <summary>Notes in new states which of their rows are already in the session's file: those that they share with the present ones.</summary>
-    private static void TakeOver(MixerState[] present, MixerState[] next)
+    /// <summary>Takes over everything of another session but its states.</summary>
+    private void CopyFrom(Session other)
     {
-        for (var i = 0; i < next.Length; i++)
-        {
-            foreach (var (before, after) in present[i].Rows.Zip(next[i].Rows))
-            {
-                after.Unchanged = Math.Min(before.Unchanged, after.CommonWith(before));
-            }
-        }
-    }
-
-    private static void MarkCommon(SharedRows source, SharedRows destination, Action copy)
-    {
-        var unchanged = Math.Min(destination.Unchanged, source.CommonWith(destination));
-        copy();
-        destination.Unchanged = unchanged;
+        Reserve(other.Position);
+        other.Tokens.CopyTo(_tokens);
+        Position = other.Position;
+        other._ends.CopyTo(_ends);
+        _endPositions.Clear();
+        _endPositions.AddRange(other._endPositions);
+        _hasLogits = other._hasLogits;
+        other._hidden.CopyTo(_hidden, 0);
+        other._logits.CopyTo(_logits, 0);
     }
 }

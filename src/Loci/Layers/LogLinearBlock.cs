@@ -5,7 +5,7 @@ using Loci.Numerics;
 namespace Loci.Layers;
 
 /// <summary>What the step form of log-linear attention keeps of the open block, whose tokens it weighs one by one.</summary>
-internal sealed class LogLinearBlock : IDisposable
+internal sealed class LogLinearBlock
 {
     private readonly Device _device;
     private readonly int _heads;
@@ -18,29 +18,27 @@ internal sealed class LogLinearBlock : IDisposable
     private readonly DeviceSpan<float> _logDecay;   // [block, H]
     private readonly DeviceSpan<float> _writeGate;  // [block, H]
     private readonly DeviceSpan<float> _decaysBehind;  // [slots, H]
-    private readonly DeviceSpan<float>[] _buffers;
 
-    public LogLinearBlock(Device device, int length, int heads, int width)
+    /// <param name="device">Where it lives.</param>
+    /// <param name="store">Keeps its buffers.</param>
+    /// <param name="length">Tokens of a block.</param>
+    /// <param name="heads">H.</param>
+    /// <param name="width">d.</param>
+    public LogLinearBlock(Device device, SequenceStore store, int length, int heads, int width)
     {
         _device = device;
         _heads = heads;
         _width = width;
         var panel = (long)length * heads * width;
-        _buffers = [.. ((ReadOnlySpan<long>)[panel, panel, panel, panel, (long)length * heads * LogLinearAttention.Levels, (long)length * heads, (long)length * heads, 32L * heads])
-            .ToArray().Select(count => device.Allocate<float>(count))];
-        foreach (var buffer in _buffers)
-        {
-            device.Clear(buffer);
-        }
-
-        (_queries, _keys, _values, _output) = (_buffers[0], _buffers[1], _buffers[2], _buffers[3]);
-        (_lambda, _logDecay, _writeGate, _decaysBehind) = (_buffers[4], _buffers[5], _buffers[6], _buffers[7]);
+        _queries = store.AddBuffer(panel);
+        _keys = store.AddBuffer(panel);
+        _values = store.AddBuffer(panel);
+        _output = store.AddBuffer(panel);
+        _lambda = store.AddBuffer((long)length * heads * LogLinearAttention.Levels);
+        _logDecay = store.AddBuffer((long)length * heads);
+        _writeGate = store.AddBuffer((long)length * heads);
+        _decaysBehind = store.AddBuffer(32L * heads);
     }
-
-    public long Bytes => sizeof(float) * _buffers.Sum(buffer => buffer.Length);
-
-    /// <summary>Everything that changes from token to token.</summary>
-    public IReadOnlyList<DeviceSpan<float>> Buffers => _buffers;
 
     /// <summary>Reads some rows, of which the first is number <paramref name="position"/> of its block.</summary>
     public void Read(
@@ -75,22 +73,6 @@ internal sealed class LogLinearBlock : IDisposable
 
     /// <summary>The block has become a segment among the cached ones.</summary>
     public void EndBlock(RecurrentMatrixMemory memory) => memory.CopyDecaysBehind(_decaysBehind);
-
-    public void CopyFrom(LogLinearBlock source)
-    {
-        for (var i = 0; i < _buffers.Length; i++)
-        {
-            _device.Copy(source._buffers[i], _buffers[i]);
-        }
-    }
-
-    public void Dispose()
-    {
-        foreach (var buffer in _buffers)
-        {
-            _device.Free(buffer);
-        }
-    }
 
     private void Keep(Tape tape, Tensor? source, DeviceSpan<float> destination, int row, int rows, int position)
     {

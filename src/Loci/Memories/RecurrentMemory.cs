@@ -11,8 +11,7 @@ namespace Loci.Memories;
 internal abstract class RecurrentMemory : IDisposable
 {
     private readonly SharedRows? _continuations;  // [slots, full length]
-    private readonly List<DeviceSpan<float>> _buffers = [];
-    private readonly List<SharedRows> _rows = [];
+    private readonly SequenceStore _store;
     private Tensor? _q;
     private Tensor? _k;
     private Tensor? _v;
@@ -27,6 +26,7 @@ internal abstract class RecurrentMemory : IDisposable
         Device = device;
         Segmentation = segmentation;
         StateLength = stateLength;
+        _store = new SequenceStore(device);
         Online = Buffer(fullLength);
         if (rewrites && segmentation.MakesUpSegments)
         {
@@ -41,30 +41,16 @@ internal abstract class RecurrentMemory : IDisposable
     public DeviceSpan<float> State => Online.Slice(0, StateLength);
 
     /// <summary>Bytes that the sequence needs beside its cached states.</summary>
-    public long Bytes
-    {
-        get
-        {
-            long bytes = 0;
-            foreach (var buffer in _buffers)
-            {
-                bytes += buffer.Length * sizeof(float);
-            }
+    public long Bytes => _store.Bytes;
 
-            foreach (var rows in _rows)
-            {
-                bytes += rows.Bytes;
-            }
-
-            return bytes;
-        }
-    }
+    /// <summary>Bytes that the end of a segment adds.</summary>
+    public long BytesPerSegment => _store.BytesPerRow;
 
     /// <summary>Everything of the sequence that changes from token to token.</summary>
-    public IReadOnlyList<DeviceSpan<float>> Buffers => _buffers;
+    public IReadOnlyList<DeviceSpan<float>> Buffers => _store.Buffers;
 
     /// <summary>What is kept for cached states beside them, a row each.</summary>
-    public IReadOnlyList<SharedRows> Rows => _rows;
+    public IReadOnlyList<SharedRows> Rows => _store.Rows;
 
     /// <summary>Floats that, with the cached state, are what the recurrence carries behind the end of a segment.</summary>
     public virtual long BoundaryLength => 0;
@@ -131,7 +117,8 @@ internal abstract class RecurrentMemory : IDisposable
     public RecurrentMemory Fork()
     {
         var fork = CreateEmpty();
-        fork.CopyFrom(this);
+        fork.OnlineLength = OnlineLength;
+        fork._store.CopyFrom(_store);
         return fork;
     }
 
@@ -146,17 +133,8 @@ internal abstract class RecurrentMemory : IDisposable
     /// <param name="slots">Cached states up to there.</param>
     public virtual void GoBack(DeviceSpan<float> state, DeviceSpan<float> boundary, int slots)
     {
-        foreach (var buffer in _buffers)
-        {
-            Device.Clear(buffer);
-        }
-
+        _store.GoBack(slots);
         OnlineLength = 0;
-        foreach (var rows in _rows)
-        {
-            rows.Truncate(Math.Min(rows.Count, slots));
-        }
-
         Restart();
         if (!state.IsEmpty && Segmentation.Start == SegmentStart.Checkpoint)
         {
@@ -197,48 +175,14 @@ internal abstract class RecurrentMemory : IDisposable
 
     protected virtual void Dispose(bool disposing)
     {
-        foreach (var buffer in _buffers)
-        {
-            Device.Free(buffer);
-        }
-
-        foreach (var rows in _rows)
-        {
-            rows.Dispose();
-        }
-    }
-
-    /// <summary>Takes over another memory's contents.</summary>
-    private void CopyFrom(RecurrentMemory source)
-    {
-        OnlineLength = source.OnlineLength;
-        for (var i = 0; i < _buffers.Count; i++)
-        {
-            Device.Copy(source._buffers[i], _buffers[i]);
-        }
-
-        for (var i = 0; i < _rows.Count; i++)
-        {
-            source._rows[i].CopyTo(_rows[i]);
-        }
-    }
-
-    /// <summary>Rows that go with the cached states, none at the start of the sequence.</summary>
-    protected SharedRows KeepRows(long rowLength)
-    {
-        SharedRows rows = new(Device, rowLength);
-        _rows.Add(rows);
-        return rows;
+        _store.Dispose();
     }
 
     /// <summary>Memory of the sequence, zero at its start.</summary>
-    protected DeviceSpan<float> Buffer(long length)
-    {
-        var buffer = Device.Allocate<float>(length);
-        Device.Clear(buffer);
-        _buffers.Add(buffer);
-        return buffer;
-    }
+    protected DeviceSpan<float> Buffer(long length) => _store.AddBuffer(length);
+
+    /// <summary>Rows that go with the cached states, none at the start of the sequence.</summary>
+    protected SharedRows KeepRows(long rowLength) => _store.AddRows(rowLength);
 
     /// <summary>Some of the next rows' queries, [rows, H*d].</summary>
     protected DeviceSpan<float> Queries(Tape tape, int row, int rows) => RowsOf(tape, _q, row, rows);
