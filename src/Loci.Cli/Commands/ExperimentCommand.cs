@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
 using Loci.Data;
+using Loci.Evaluation.Ruler;
 using Loci.Experiments;
 using Loci.Formats;
 using Loci.Models;
@@ -12,11 +13,11 @@ namespace Loci.Cli.Commands;
 /// <summary><c>loci experiment</c>.</summary>
 internal sealed class ExperimentCommand
 {
-    private static readonly string[] DataKeys = ["training", "validation", "test", "tokenizer"];
+    private static readonly string[] DataKeys = ["training", "validation", "test", "tokenizer", "haystack"];
 
     private readonly Argument<string> _file = new("FILE") { Description = "The experiment: JSON, in which comments are allowed; docs/experiments.md describes it." };
     private readonly Option<string?> _out = Options.Text("--out", "Folder for results and report; what is finished there is not done again (default runs/NAME, by the experiment's name).", "FOLDER");
-    private readonly Option<string[]> _data = new("--data") { Description = $"Text of a language task, instead of the file's: KEY is {string.Join(", ", DataKeys)}. May be given several times.", HelpName = "KEY=PATH" };
+    private readonly Option<string[]> _data = new("--data") { Description = $"Text of a language or needle task, instead of the file's: KEY is {string.Join(", ", DataKeys)}. May be given several times.", HelpName = "KEY=PATH" };
     private readonly Option<int?> _parallel = Options.Whole("--parallel", "Runs at once, each on one processor thread (default all cores); does not change the results.", 1, 1024);
 
     private ExperimentCommand()
@@ -58,24 +59,24 @@ internal sealed class ExperimentCommand
         var (task, tokenizer) = Prepare(experiment.Task, data, path, preparation.Token);
         Observer observer = new();
         ExperimentRunner runner = new(experiment, task, folder, parallel, observer);
-        List<ExperimentRun> runs = [.. experiment.Runs];
+        var count = experiment.RunCount;
         var finished = runner.Finished();
         if (tokenizer is not null)
         {
             SaveTokenizer(folder, tokenizer); // not before it is known to be that of the runs there
         }
 
-        WriteHeader(experiment, runner, task, folder, Math.Min(parallel, runs.Count), finished.Count);
+        WriteHeader(experiment, runner, task, folder, Math.Min(parallel, count), finished.Count);
         preparation.Dispose();
 
         var interrupted = false;
-        if (finished.Count < runs.Count)
+        if (finished.Count < count)
         {
-            using var display = ProgressDisplay.Start(experiment.Name, runs.Sum(runner.TokensOf), ProgressUnit.Tokens, finished.Sum(run => run.Tokens));
-            observer.Begin(display, task.Metrics[0], runner, finished, runs.Count);
+            using var display = ProgressDisplay.Start(experiment.Name, count * runner.TokensOf(experiment.Runs.First()), ProgressUnit.Tokens, finished.Sum(run => run.Tokens));
+            observer.Begin(display, task.Metrics[0], runner, finished, count);
             using Interruption interruption = new(display.WriteLine);
             finished = runner.Run(interruption.Token);
-            interrupted = interruption.Requested && finished.Count < runs.Count;
+            interrupted = interruption.Requested && finished.Count < count;
         }
 
         var results = ExperimentResults.Create(experiment, task, finished);
@@ -88,7 +89,7 @@ internal sealed class ExperimentCommand
 
         if (interrupted)
         {
-            Console.Error.WriteLine(FormattableString.Invariant($"Stopped and saved: {finished.Count} of {runs.Count} runs are finished. The same command goes on from here."));
+            Console.Error.WriteLine(FormattableString.Invariant($"Stopped and saved: {finished.Count} of {count} runs are finished. The same command goes on from here."));
             return Door.Interrupted;
         }
 
@@ -125,7 +126,7 @@ internal sealed class ExperimentCommand
                 var training = Open("training", language.Training) ?? throw Missing("training");
                 var validation = Open("validation", language.Validation) ?? throw Missing("validation");
                 var test = Open("test", language.Test);
-                var tokenizer = MakeTokenizer(language, data.GetValueOrDefault("tokenizer"), training, file, cancellationToken);
+                var tokenizer = MakeTokenizer(language.Tokenizer, language.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => training, file, cancellationToken);
                 var prepared = language.Prepare(
                     tokenizer,
                     Options.Encode(training, tokenizer, "reading training text", cancellationToken),
@@ -135,6 +136,15 @@ internal sealed class ExperimentCommand
 
                 Corpus? Open(string key, string? path) =>
                     data.TryGetValue(key, out var given) ? Corpus.Open(given, language.Separator) : path is null ? null : Corpus.Open(Beside(file, path), language.Separator);
+            case NeedleTask needle:
+                if (data.Keys.FirstOrDefault(key => key is not ("haystack" or "tokenizer")) is { } other)
+                {
+                    throw new UsageException($"A needle task takes --data haystack=PATH and tokenizer=PATH, not {other}; leave it out.");
+                }
+
+                var haystack = HaystackText.Open(data.GetValueOrDefault("haystack") ?? (needle.Haystack is null ? null : Beside(file, needle.Haystack)));
+                var words = MakeTokenizer(needle.Tokenizer, needle.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => needle.TokenizerText(haystack), file, cancellationToken);
+                return (needle.Prepare(words, haystack), words);
             default:
                 throw new LociException($"This version cannot do tasks of the kind '{task.Kind}'.");
         }
@@ -145,11 +155,11 @@ internal sealed class ExperimentCommand
     /// <summary>A path of an experiment file starts from the file's folder.</summary>
     private static string Beside(string file, string path) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, path);
 
-    private static Tokenizer MakeTokenizer(LanguageTask task, string? given, Corpus training, string file, CancellationToken cancellationToken) =>
+    private static Tokenizer MakeTokenizer(string named, int? toLearn, string? given, Func<Corpus> training, string file, CancellationToken cancellationToken) =>
         given is not null ? TokenizerFile.Load(given)
-        : task.Tokenizer == "byte" ? new ByteTokenizer()
-        : task.VocabularyToLearn is { } size ? TokenizerTrainCommand.Learn(training, size, cancellationToken)
-        : TokenizerFile.Load(Beside(file, task.Tokenizer));
+        : named == "byte" ? new ByteTokenizer()
+        : toLearn is { } size ? TokenizerTrainCommand.Learn(training(), size, cancellationToken)
+        : TokenizerFile.Load(Beside(file, named));
 
     private static void SaveTokenizer(string folder, Tokenizer tokenizer)
     {
@@ -173,7 +183,10 @@ internal sealed class ExperimentCommand
 
     private static void WriteHeader(Experiment experiment, ExperimentRunner runner, IPreparedTask task, string folder, int parallel, int finished)
     {
-        Console.Error.WriteLine($"experiment  {experiment.Name}: {(task.VocabularySize, experiment.Task) switch { (var size, RecallTask recall) => FormattableString.Invariant($"recall of {string.Join(", ", recall.Pairs)} pairs in {recall.Length} tokens, vocabulary {size:#,0}"), var (size, _) => FormattableString.Invariant($"language modelling, vocabulary {size:#,0}") }}");
+        Console.Error.WriteLine($"experiment  {experiment.Name}: {(task.VocabularySize, experiment.Task) switch { (var size, RecallTask { Sizes: { } sizes }) => FormattableString.Invariant($"recall of {string.Join(", ", sizes.Select(one => FormattableString.Invariant($"{one.Pairs} pairs in {one.Length}")))} tokens, vocabulary {size:#,0}"),
+            (var size, RecallTask recall) => FormattableString.Invariant($"recall of {string.Join(", ", recall.Pairs)} pairs in {recall.Length} tokens, vocabulary {size:#,0}"),
+             (var size, NeedleTask needle) => FormattableString.Invariant($"{string.Join(", ", needle.Needles)}, trained at up to {needle.Length:#,0} tokens, tested at up to {needle.TestLengths.Max():#,0}, vocabulary {size:#,0}"),
+            var (size, _) => FormattableString.Invariant($"language modelling, vocabulary {size:#,0}") }}");
         foreach (var arm in experiment.Arms)
         {
             // Made here too, so that a model that cannot be shows before any training.
@@ -182,9 +195,12 @@ internal sealed class ExperimentCommand
             Console.Error.WriteLine(FormattableString.Invariant($"model       {arm.Label}: {model.ParameterCount:#,0} parameters: {ModelOptions.Describe(model.Configuration)}"));
         }
 
-        var count = experiment.Runs.Count();
+        var count = experiment.RunCount;
+        var rates = experiment.SweptSeeds < experiment.Seeds.Count
+            ? FormattableString.Invariant($"{experiment.Arms.Count} models x ({experiment.LearningRates.Count} learning rates x {experiment.SweptSeeds} seeds, then the best one x {experiment.Seeds.Count - experiment.SweptSeeds} seeds)")
+            : FormattableString.Invariant($"{experiment.Arms.Count} models x {experiment.LearningRates.Count} learning rates x {experiment.Seeds.Count} seeds");
         Console.Error.WriteLine(FormattableString.Invariant(
-            $"runs        {count}: {experiment.Arms.Count} models x {experiment.LearningRates.Count} learning rates x {experiment.Seeds.Count} seeds, {runner.TokensOf(experiment.Runs.First()):#,0} tokens each, {parallel} at once"));
+            $"runs        {count}: {rates}, {runner.TokensOf(experiment.Runs.First()):#,0} tokens each, {parallel} at once"));
         Console.Error.WriteLine("results     " + folder + (finished > 0 ? FormattableString.Invariant($", {finished} of {count} runs are finished there") : ""));
     }
 

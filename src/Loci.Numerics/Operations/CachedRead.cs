@@ -40,7 +40,7 @@ public static class CachedRead
     /// <param name="scan">The scan's online reads and cached states.</param>
     /// <param name="q">Queries, [rows, H*d].</param>
     /// <param name="u">Routing queries, [rows, H*d]; may be <paramref name="q"/>.</param>
-    /// <param name="k">Keys, normalised per head, [rows, H*d].</param>
+    /// <param name="k">What segments are described by, [rows, H*d]: the keys, normalised per head, or others.</param>
     /// <param name="temperature">tau, [H].</param>
     /// <param name="onlineBias">Added to the online segment's logit, [H]; none where null.</param>
     /// <param name="options">Heads and router.</param>

@@ -17,6 +17,7 @@ public static class DeepSoup
     /// <param name="gain">Gain of the network's norm, [H*d]; null where it has no norm.</param>
     /// <param name="options">The network.</param>
     /// <param name="u">Routing queries, [rows, H*d]; may be <paramref name="q"/>.</param>
+    /// <param name="r">What segments are described to the router by, [rows, H*d]; may be <paramref name="k"/>.</param>
     /// <param name="temperature">tau, [H].</param>
     /// <param name="onlineBias">Added to the online segment's logit, [H]; none where null.</param>
     /// <param name="read">Heads and router; a soup is of all segments, so top k does not apply.</param>
@@ -24,21 +25,22 @@ public static class DeepSoup
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static Tensor Apply(
         Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain, DeepMemoryOptions options,
-        Tensor u, Tensor temperature, Tensor? onlineBias, CachedReadOptions read)
+        Tensor u, Tensor r, Tensor temperature, Tensor? onlineBias, CachedReadOptions read)
     {
         ArgumentNullException.ThrowIfNull(tape);
         ArgumentNullException.ThrowIfNull(u);
+        ArgumentNullException.ThrowIfNull(r);
         ArgumentNullException.ThrowIfNull(temperature);
         var inputs = new DeepInputs(plan, q, k, v, gates, weights, gain, options);
         inputs.Check();
         int rows = q.Rows, heads = options.Heads;
-        if (u.Shape != q.Shape || read.Heads != heads || temperature.Shape != new Shape(heads) || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
+        if (u.Shape != q.Shape || r.Shape != q.Shape || read.Heads != heads || temperature.Shape != new Shape(heads) || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
         {
             throw new ArgumentException(
-                $"A router of {heads} heads takes routing queries of shape {q.Shape} and temperatures and biases of shape [{heads}], not {u.Shape}, {temperature.Shape} and {onlineBias?.Shape}.", nameof(u));
+                $"A router of {heads} heads takes routing queries and keys of shape {q.Shape} and temperatures and biases of shape [{heads}], not {u.Shape}, {r.Shape}, {temperature.Shape} and {onlineBias?.Shape}.", nameof(u));
         }
 
-        var record = tape.IsRecording && (inputs.RequiresGradient || u.RequiresGradient || temperature.RequiresGradient || onlineBias is { RequiresGradient: true });
+        var record = tape.IsRecording && (inputs.RequiresGradient || u.RequiresGradient || r.RequiresGradient || temperature.RequiresGradient || onlineBias is { RequiresGradient: true });
         var y = tape.NewOutput(q.Shape, record);
         var network = new Kernels.DeepNetwork(options);
         var arguments = inputs.Arguments(1);
@@ -56,7 +58,7 @@ public static class DeepSoup
             IsGated = true,
             Queries = q.Data,
             Routing = u.Data,
-            Keys = k.Data,
+            Keys = r.Data,
             States = arguments.States,
             Temperature = temperature.Data,
             OnlineBias = onlineBias?.Data ?? default,
@@ -77,6 +79,7 @@ public static class DeepSoup
             node.Read = readArguments;
             node.PlanVersion = plan.Version;
             node.U = u;
+            node.R = r;
             node.Temperature = temperature;
             node.OnlineBias = onlineBias;
             node.Output = y;
@@ -106,6 +109,8 @@ public static class DeepSoup
 
         public Tensor U { get; set; } = null!;
 
+        public Tensor R { get; set; } = null!;
+
         public Tensor Temperature { get; set; } = null!;
 
         public Tensor? OnlineBias { get; set; }
@@ -123,7 +128,7 @@ public static class DeepSoup
                 States = states,
                 Routing = tape.GradientOf(U, out var addU),
                 AddRouting = addU,
-                Keys = tape.GradientOf(Inputs.K, out var addK),
+                Keys = tape.GradientOf(R, out var addK),
                 AddKeys = addK,
                 Temperature = tape.GradientOf(Temperature, out var addTemperature),
                 AddTemperature = addTemperature,

@@ -9,7 +9,7 @@ namespace Loci.Caching;
 /// </summary>
 internal sealed class AveragedStates(Router router, float? decay) : RoutedReader(router)
 {
-    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) =>
+    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing) =>
         throw new InvalidOperationException("Averages of cached states are read while decoding only.");
 
     /// <summary>How much the newest of <paramref name="count"/> states weighs in their average.</summary>

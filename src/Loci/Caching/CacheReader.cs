@@ -18,10 +18,9 @@ internal abstract class CacheReader
     /// <param name="plan">The plan of the batch.</param>
     /// <param name="scan">Online reads and cached states.</param>
     /// <param name="q">Queries, [rows, H*d].</param>
-    /// <param name="u">Routing queries, [rows, H*d].</param>
-    /// <param name="k">Keys, normalised per head, [rows, H*d].</param>
+    /// <param name="routing">What the router compares.</param>
     /// <returns>y, [rows, H*d].</returns>
-    public abstract Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k);
+    public abstract Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing);
 
     internal static CacheReader Create(Device device, string prefix, ModelConfiguration model, CacheConfiguration cache, Initializer initializer) =>
         cache.Aggregation switch

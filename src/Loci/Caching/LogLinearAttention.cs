@@ -31,6 +31,6 @@ internal sealed class LogLinearAttention : CacheReader
     /// <summary>lambda, [rows, H*levels].</summary>
     public Tensor Weights(Tape tape, Tensor x) => Activation.Softplus(tape, Linear.Apply(tape, x, _weight), _bias);
 
-    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) =>
+    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing) =>
         throw new InvalidOperationException("Log-linear attention reads the open block token by token, so the memory calls it itself.");
 }

@@ -6,5 +6,5 @@ namespace Loci.Caching;
 /// <summary>No cached states: the base recurrence.</summary>
 internal sealed class OnlineMemory : CacheReader
 {
-    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) => scan.Output;
+    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing) => scan.Output;
 }

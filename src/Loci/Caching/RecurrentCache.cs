@@ -149,7 +149,7 @@ internal sealed class RecurrentCache : IDisposable
     }
 
     /// <summary>Writes the next rows, reads them, and caches the states of the segments that end among them.</summary>
-    public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u)
+    public Tensor Advance(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing)
     {
         _memory.Begin(tape, x, q, k, v);
         var lambda = (_reader as LogLinearAttention)?.Weights(tape, x);
@@ -167,12 +167,12 @@ internal sealed class RecurrentCache : IDisposable
             }
             else if (!_segmentation.IsNone)
             {
-                Read(tape, q, k, u, online, y, row, rows, position);
+                Read(tape, q, routing, online, y, row, rows, position);
                 if (_isRouted)
                 {
                     for (var t = row; t < row + rows; t++)
                     {
-                        _device.AddScaled(tape.Rows(k, t, 1).Data, 1, _keySum);
+                        _device.AddScaled(tape.Rows(routing.Keys, t, 1).Data, 1, _keySum);
                     }
                 }
             }
@@ -256,7 +256,7 @@ internal sealed class RecurrentCache : IDisposable
         _plan.Dispose();
     }
 
-    private void Read(Tape tape, Tensor q, Tensor k, Tensor u, Tensor online, Tensor y, int row, int rows, int position)
+    private void Read(Tape tape, Tensor q, RouterInputs routing, Tensor online, Tensor y, int row, int rows, int position)
     {
         // Residual reads the running sum of the states as if it were the only one.
         var slots = _sumsStates ? Math.Min(1, _states.Count) : _states.Count;
@@ -283,8 +283,8 @@ internal sealed class RecurrentCache : IDisposable
             var gates = (long)_plan.GateCount * _heads;
             arguments.IsGated = true;
             arguments.Options = router.Options;
-            arguments.Routing = tape.Rows(u, row, rows).Data;
-            arguments.Keys = tape.Rows(k, row, rows).Data;
+            arguments.Routing = tape.Rows(routing.Queries, row, rows).Data;
+            arguments.Keys = tape.Rows(routing.Keys, row, rows).Data;
             arguments.Temperature = router.Temperature.Data;
             arguments.OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default;
             arguments.KeyPages = _pooledKeys!.Pages;

@@ -32,6 +32,6 @@ internal sealed class Router
     /// <summary>What the sum of <paramref name="count"/> keys is multiplied by to describe their segment.</summary>
     public float KeyScale(int count) => Options.KeyScale(count);
 
-    public Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) =>
-        CachedRead.Gated(tape, plan, scan, q, u, k, Temperature, OnlineBias, Options);
+    public Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing) =>
+        CachedRead.Gated(tape, plan, scan, q, routing.Queries, routing.Keys, Temperature, OnlineBias, Options);
 }

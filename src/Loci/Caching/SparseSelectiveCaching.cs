@@ -9,5 +9,5 @@ namespace Loci.Caching;
 /// </summary>
 internal sealed class SparseSelectiveCaching(Router router) : RoutedReader(router)
 {
-    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k) => Router.Read(tape, plan, scan, q, u, k);
+    public override Tensor Read(Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, RouterInputs routing) => Router.Read(tape, plan, scan, q, routing);
 }

@@ -50,10 +50,10 @@ public sealed record ExperimentRun(ExperimentArm Arm, double LearningRate, ulong
 /// </summary>
 public sealed class Experiment
 {
-    private static readonly string[] Fields = ["name", "description", "task", "model", "arms", "training", "seeds", "learningRates"];
+    private static readonly string[] Fields = ["name", "description", "task", "model", "arms", "training", "seeds", "learningRates", "sweepSeeds", "keepModels"];
     private static readonly string[] ArmFields = ["label", "mixers", "model"];
 
-    private Experiment(string name, string? description, ExperimentTask task, ExperimentTraining training, IReadOnlyList<ExperimentArm> arms, IReadOnlyList<ulong> seeds, IReadOnlyList<double> learningRates)
+    private Experiment(string name, string? description, ExperimentTask task, ExperimentTraining training, IReadOnlyList<ExperimentArm> arms, IReadOnlyList<ulong> seeds, IReadOnlyList<double> learningRates, int sweptSeeds, bool keepsModels)
     {
         Name = name;
         Description = description;
@@ -62,6 +62,8 @@ public sealed class Experiment
         Arms = arms;
         Seeds = seeds;
         LearningRates = learningRates;
+        SweptSeeds = sweptSeeds;
+        KeepsModels = keepsModels;
     }
 
     /// <summary>Its name.</summary>
@@ -85,7 +87,16 @@ public sealed class Experiment
     /// <summary>The learning rates that every model is trained with.</summary>
     public IReadOnlyList<double> LearningRates { get; }
 
-    /// <summary>All trainings, those of the first seed first.</summary>
+    /// <summary>How many of the seeds, from the first, are trained with every learning rate; the others only with the one that is best on the validation examples of those.</summary>
+    public int SweptSeeds { get; }
+
+    /// <summary>Whether trained models are kept, each in the folder <c>model</c> of its run.</summary>
+    public bool KeepsModels { get; }
+
+    /// <summary>The number of trainings of the whole experiment.</summary>
+    public int RunCount => Arms.Count * ((LearningRates.Count * SweptSeeds) + Seeds.Count - SweptSeeds);
+
+    /// <summary>All trainings that there can be, those of the first seed first; of the seeds that are not swept only one learning rate for every arm is trained.</summary>
     public IEnumerable<ExperimentRun> Runs =>
         from seed in Seeds
         from rate in LearningRates
@@ -154,14 +165,38 @@ public sealed class Experiment
             training,
             ReadArms(fields["arms"], fields["model"]),
             seeds,
-            rates);
+            rates,
+            ReadSweptSeeds(fields["sweepSeeds"], seeds.Length),
+            ReadFlag(fields["keepModels"], "keepModels"));
+    }
+
+    private static int ReadSweptSeeds(JsonNode? node, int seeds)
+    {
+        if (node is null)
+        {
+            return seeds;
+        }
+
+        if (node is JsonValue value && value.TryGetValue<int>(out var count) && count >= 1 && count <= seeds)
+        {
+            return count;
+        }
+
+        throw new LociException($"The experiment's sweepSeeds is {node.ToJsonString()}: give the number of seeds, from 1 to {seeds}, that try all learning rates.");
+    }
+
+    private static bool ReadFlag(JsonNode? node, string name)
+    {
+        var flag = false;
+        Require(node is null || (node is JsonValue value && value.TryGetValue(out flag)), $"The experiment's {name} is {node?.ToJsonString()}: use true or false.");
+        return flag;
     }
 
     private static ExperimentTask ReadTask(JsonNode? node)
     {
         if (node is not JsonObject given || given["kind"] is not JsonValue value || !value.TryGetValue<string>(out var kind))
         {
-            throw new LociException("The experiment's task does not say what it is: give an object with the kind recall or language.");
+            throw new LociException("The experiment's task does not say what it is: give an object with the kind recall, language or needle.");
         }
 
         var settings = given.DeepClone().AsObject();
@@ -170,7 +205,8 @@ public sealed class Experiment
         {
             "recall" => ExperimentJson.Read(settings, new RecallTask(), ExperimentJson.Default.RecallTask, "task"),
             "language" => ExperimentJson.Read(settings, new LanguageTask(), ExperimentJson.Default.LanguageTask, "task"),
-            _ => throw new LociException($"There is no task of the kind '{kind}': use recall or language."),
+            "needle" => ExperimentJson.Read(settings, new NeedleTask(), ExperimentJson.Default.NeedleTask, "task"),
+            _ => throw new LociException($"There is no task of the kind '{kind}': use recall, language or needle."),
         };
     }
 

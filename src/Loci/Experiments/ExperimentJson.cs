@@ -14,6 +14,7 @@ namespace Loci.Experiments;
     UseStringEnumConverter = true)]
 [JsonSerializable(typeof(RecallTask))]
 [JsonSerializable(typeof(LanguageTask))]
+[JsonSerializable(typeof(NeedleTask))]
 [JsonSerializable(typeof(ExperimentTraining))]
 [JsonSerializable(typeof(ExperimentRunResult))]
 [JsonSerializable(typeof(ExperimentProgress))]

@@ -106,8 +106,8 @@ public sealed record ExperimentResults
             Description = experiment.Description,
             Metrics = task.Metrics,
             HasTest = task.HasTest,
-            Planned = experiment.Runs.Count(),
-            Arms = [.. experiment.Arms.Select(arm => Summarize(arm.Label, experiment.LearningRates, task.Metrics, [.. runs.Where(run => run.Arm == arm.Label)]))],
+            Planned = experiment.RunCount,
+            Arms = [.. experiment.Arms.Select(arm => Summarize(experiment, arm, task.Metrics, [.. runs.Where(run => run.Arm == arm.Label)]))],
             Runs = runs,
         };
     }
@@ -116,10 +116,40 @@ public sealed record ExperimentResults
     internal IReadOnlyList<ExperimentRunResult> ChosenRuns(ExperimentArmSummary arm) =>
         [.. Runs.Where(run => run.Arm == arm.Label && run.LearningRate == arm.LearningRate && run.Status == ExperimentRunStatus.Complete)];
 
-    private static ExperimentArmSummary Summarize(string label, IReadOnlyList<double> learningRates, IReadOnlyList<ExperimentMetric> metrics, IReadOnlyList<ExperimentRunResult> runs)
+    /// <summary>
+    /// The learning rate of an arm: of those with the fewest diverged and the most finished runs the best on the validation examples, by the seeds that all of them are tried with. Null where no
+    /// run is finished.
+    /// </summary>
+    internal static double? ChooseRate(Experiment experiment, ExperimentMetric deciding, IReadOnlyList<ExperimentRunResult> runsOfArm)
+    {
+        var swept = experiment.Seeds.Take(experiment.SweptSeeds).ToHashSet();
+        var chosen = Rates(experiment, [deciding], [.. runsOfArm.Where(run => swept.Contains(run.Seed))])
+            .Where(rate => rate.Finished > 0)
+            .OrderBy(rate => rate.Diverged)
+            .ThenByDescending(rate => rate.Finished)
+            .ThenBy(rate => rate.Validation.GetValueOrDefault(deciding.Name) is { } value ? (deciding.HigherIsBetter ? -value.Mean : value.Mean) : double.PositiveInfinity)
+            .FirstOrDefault();
+        return chosen?.LearningRate;
+    }
+
+    private static ExperimentArmSummary Summarize(Experiment experiment, ExperimentArm arm, IReadOnlyList<ExperimentMetric> metrics, IReadOnlyList<ExperimentRunResult> runs)
+    {
+        var chosen = ChooseRate(experiment, metrics[0], runs);
+        return new ExperimentArmSummary
+        {
+            Label = arm.Label,
+            Parameters = runs.Count > 0 ? runs[0].Parameters : null,
+            Tokens = runs.Count > 0 ? runs.Max(run => run.Tokens) : null,
+            TokensPerSecond = ExperimentStatistic.Of(runs.Where(run => run.LearningRate == chosen).Select(run => run.TokensPerSecond))?.Mean,
+            LearningRate = chosen,
+            Rates = Rates(experiment, metrics, runs),
+        };
+    }
+
+    private static List<ExperimentRateSummary> Rates(Experiment experiment, IReadOnlyList<ExperimentMetric> metrics, IReadOnlyList<ExperimentRunResult> runs)
     {
         List<ExperimentRateSummary> rates = [];
-        foreach (var rate in learningRates)
+        foreach (var rate in experiment.LearningRates)
         {
             List<ExperimentRunResult> finished = [.. runs.Where(run => run.LearningRate == rate)];
             List<ExperimentRunResult> sound = [.. finished.Where(run => run.Status == ExperimentRunStatus.Complete)];
@@ -133,21 +163,7 @@ public sealed record ExperimentResults
             });
         }
 
-        var deciding = metrics[0];
-        var chosen = rates.Where(rate => rate.Finished > 0)
-            .OrderBy(rate => rate.Diverged)
-            .ThenByDescending(rate => rate.Finished)
-            .ThenBy(rate => rate.Validation.GetValueOrDefault(deciding.Name) is { } value ? (deciding.HigherIsBetter ? -value.Mean : value.Mean) : double.PositiveInfinity)
-            .FirstOrDefault();
-        return new ExperimentArmSummary
-        {
-            Label = label,
-            Parameters = runs.Count > 0 ? runs[0].Parameters : null,
-            Tokens = runs.Count > 0 ? runs.Max(run => run.Tokens) : null,
-            TokensPerSecond = ExperimentStatistic.Of(runs.Where(run => run.LearningRate == chosen?.LearningRate).Select(run => run.TokensPerSecond))?.Mean,
-            LearningRate = chosen?.LearningRate,
-            Rates = rates,
-        };
+        return rates;
     }
 
     private static Dictionary<string, ExperimentStatistic> Statistics(IReadOnlyList<ExperimentMetric> metrics, IEnumerable<IReadOnlyDictionary<string, double>> values)

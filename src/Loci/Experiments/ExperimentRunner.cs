@@ -80,25 +80,37 @@ public sealed class ExperimentRunner
     {
         using var held = FolderLock.Take(_folder, $"The experiment in {_folder} is being run by another process: wait for it, stop it or choose another folder.");
         ConcurrentDictionary<ExperimentRun, ExperimentRunResult> results = new(FindFinished());
-        ConcurrentQueue<ExperimentRun> queue = new(_experiment.Runs.Where(run => !results.ContainsKey(run)));
+        var swept = _experiment.Seeds.Take(_experiment.SweptSeeds).ToHashSet();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         ConcurrentQueue<Exception> failures = [];
-        List<Thread> threads = [];
-        for (var i = 0; i < Math.Min(_parallel, queue.Count); i++)
+        DoAll(_experiment.Runs.Where(run => swept.Contains(run.Seed)));
+        if (!stop.IsCancellationRequested && swept.Count < _experiment.Seeds.Count)
         {
-            threads.Add(new Thread(Work) { IsBackground = true, Name = $"experiment {i}" });
-        }
-
-        threads.ForEach(thread => thread.Start());
-        threads.ForEach(thread => thread.Join());
-        if (failures.TryDequeue(out var first))
-        {
-            ExceptionDispatchInfo.Throw(first);
+            var chosen = _experiment.Arms.ToDictionary(
+                arm => arm, arm => ExperimentResults.ChooseRate(_experiment, _task.Metrics[0], [.. results.Where(result => result.Key.Arm == arm).Select(result => result.Value)]));
+            DoAll(_experiment.Runs.Where(run => !swept.Contains(run.Seed) && run.LearningRate == chosen[run.Arm]));
         }
 
         return [.. _experiment.Runs.Where(results.ContainsKey).Select(run => results[run])];
 
-        void Work()
+        void DoAll(IEnumerable<ExperimentRun> runs)
+        {
+            ConcurrentQueue<ExperimentRun> queue = new(runs.Where(run => !results.ContainsKey(run)));
+            List<Thread> threads = [];
+            for (var i = 0; i < Math.Min(_parallel, queue.Count); i++)
+            {
+                threads.Add(new Thread(() => Work(queue)) { IsBackground = true, Name = $"experiment {i}" });
+            }
+
+            threads.ForEach(thread => thread.Start());
+            threads.ForEach(thread => thread.Join());
+            if (failures.TryDequeue(out var first))
+            {
+                ExceptionDispatchInfo.Throw(first);
+            }
+        }
+
+        void Work(ConcurrentQueue<ExperimentRun> queue)
         {
             try
             {
@@ -240,6 +252,11 @@ public sealed class ExperimentRunner
 
             EvaluateIfDue(trainer, progress, cancellationToken);
             var result = Measure(run, trainer, progress, diverged, cancellationToken);
+            if (_experiment.KeepsModels && !diverged)
+            {
+                KeepModel(model, Path.Combine(folder, "model"));
+            }
+
             result.Save(folder);
             File.Delete(CheckpointOf(run));
             return result;
@@ -248,6 +265,24 @@ public sealed class ExperimentRunner
         {
             Save(run, trainer, progress);
             return null;
+        }
+    }
+
+    private void KeepModel(LanguageModel model, string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception exception) when (FileFailure.Is(exception))
+        {
+            throw FileFailure.Writing(folder, exception);
+        }
+
+        model.Save(folder);
+        if (_task.Tokenizer is { } tokenizer)
+        {
+            TokenizerFile.Save(Path.Combine(folder, "tokenizer.json"), tokenizer);
         }
     }
 

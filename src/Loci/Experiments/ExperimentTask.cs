@@ -60,7 +60,7 @@ public sealed record ExperimentBreakdown(string Title, string Axis, string Unit,
 public sealed record ExperimentMeasurement(IReadOnlyDictionary<string, double> Values, IReadOnlyList<ExperimentBreakdown> Breakdowns);
 
 /// <summary>
-/// A task as an experiment file describes it, before its data is read. <see cref="RecallTask"/> and <see cref="LanguageTask"/> are the ones there are.
+/// A task as an experiment file describes it, before its data is read. <see cref="RecallTask"/>, <see cref="LanguageTask"/> and <see cref="NeedleTask"/> are the ones there are.
 /// </summary>
 public abstract record ExperimentTask
 {
@@ -85,6 +85,9 @@ public interface IPreparedTask
 {
     /// <summary>Token ids are below this.</summary>
     int VocabularySize { get; }
+
+    /// <summary>What turns text into the model's tokens; null where the task has no text.</summary>
+    Tokenizer? Tokenizer => null;
 
     /// <summary>Tells this task's data from any other; runs on other data are not comparable.</summary>
     string Fingerprint { get; }

@@ -57,8 +57,11 @@ public sealed record LanguageTask : ExperimentTask
 
     /// <summary>How many tokens are to be learned from the training text; null where the tokenizer is not learned.</summary>
     /// <remarks>0 where what follows <c>bpe:</c> is no number.</remarks>
-    public int? VocabularyToLearn => Tokenizer is not null && Tokenizer.StartsWith("bpe:", StringComparison.Ordinal)
-        ? int.TryParse(Tokenizer.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out var size) ? size : 0
+    public int? VocabularyToLearn => VocabularyIn(Tokenizer);
+
+    /// <summary>N of <c>bpe:N</c>, 0 where that is no number; null for another tokenizer.</summary>
+    internal static int? VocabularyIn(string? tokenizer) => tokenizer is not null && tokenizer.StartsWith("bpe:", StringComparison.Ordinal)
+        ? int.TryParse(tokenizer.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out var size) ? size : 0
         : null;
 
     /// <summary>Makes the task ready to be trained and measured.</summary>
@@ -86,6 +89,8 @@ public sealed record LanguageTask : ExperimentTask
         private const ulong SamplerStream = 1; // as in a trainer that is given a corpus
 
         public int VocabularySize => tokenizer.VocabularySize;
+
+        public Tokenizer? Tokenizer => tokenizer;
 
         public string Fingerprint { get; } = string.Join('-', new[] { training, validation, test }
             .Select(corpus => corpus is null ? "none" : corpus.ComputeFingerprint().ToString("x16", CultureInfo.InvariantCulture)));

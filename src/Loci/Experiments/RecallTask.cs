@@ -24,6 +24,9 @@ public sealed record RecallTask : ExperimentTask
     /// <summary>Pairs of a row; of several numbers every row of the training takes one at random, and each is measured.</summary>
     public IReadOnlyList<int> Pairs { get; init; } = Defaults.Pairs;
 
+    /// <summary>Sizes of sequences that are mixed instead of <see cref="Length"/> and <see cref="Pairs"/>; null for none.</summary>
+    public IReadOnlyList<RecallSize>? Sizes { get; init; }
+
     /// <summary>The exponent of the power law of the queries' places.</summary>
     public double PowerA { get; init; } = Defaults.PowerA;
 
@@ -44,7 +47,7 @@ public sealed record RecallTask : ExperimentTask
 
     internal override int RowLength => Length;
 
-    internal MultiQueryRecallOptions Options => new() { VocabularySize = VocabularySize, Length = Length, Pairs = Pairs, PowerA = PowerA, RandomNonQueries = RandomNonQueries };
+    internal MultiQueryRecallOptions Options => new() { VocabularySize = VocabularySize, Length = Length, Pairs = Pairs, Sizes = Sizes, PowerA = PowerA, RandomNonQueries = RandomNonQueries };
 
     /// <inheritdoc/>
     public override void Validate()
@@ -66,7 +69,16 @@ public sealed record RecallTask : ExperimentTask
     }
 
     /// <inheritdoc/>
-    internal override JsonObject ToJson() => JsonSerializer.SerializeToNode(this, ExperimentJson.Default.RecallTask)!.AsObject();
+    internal override JsonObject ToJson()
+    {
+        var json = JsonSerializer.SerializeToNode(this, ExperimentJson.Default.RecallTask)!.AsObject();
+        if (Sizes is null)
+        {
+            json.Remove("sizes"); // as in results from before there were sizes
+        }
+
+        return json;
+    }
 
     private sealed class Prepared(RecallTask task) : IPreparedTask
     {
@@ -79,13 +91,27 @@ public sealed record RecallTask : ExperimentTask
 
         public string Fingerprint => "generated";
 
-        public IReadOnlyList<ExperimentMetric> Metrics { get; } = [new("accuracy", "accuracy", "%", true, 2), new("loss", "loss", "nats per query", false, 4)];
+        public IReadOnlyList<ExperimentMetric> Metrics { get; } =
+        [
+            new("accuracy", "accuracy", "%", true, 2),
+            .. (task.Sizes is null ? [] : task.Options.MeasuredSizes).Select(size => new ExperimentMetric(NameOf(size), Invariant($"{size.Pairs} pairs in {size.Length}"), "%", true, 2)),
+            new("loss", "loss", "nats per query", false, 4),
+        ];
 
         public bool HasTest => true;
 
         public IReadOnlyList<string> Describe()
         {
             var pairs = string.Join(", ", task.Pairs);
+            if (task.Sizes is not null)
+            {
+                return
+                [
+                    Invariant($"Multi-query associative recall (Arora et al., 2023, arXiv 2312.04927): sequences begin with pairs of a key and a value; later every key comes once more, and the model is to name its value. Sizes are mixed in training and measured by themselves: {string.Join(", ", task.Options.MeasuredSizes.Select(size => Invariant($"{size.Pairs} pairs in {size.Length} tokens")))}. Vocabulary {task.VocabularySize:#,0}, half of it keys; the distances of the queries from the pairs follow a power law (a = {task.PowerA}); the other positions are {(task.RandomNonQueries ? "random tokens" : "blank")}."),
+                    Invariant($"Accuracy is the part of the queries at which the most likely token is the right one; the first column is over the queries of all sizes. Naming any value at random is right in {100.0 / (task.VocabularySize - (task.VocabularySize / 2)):0.00} %. Measured on {task.TestRows:#,0} test sequences of each size, the same for all runs and from another random stream than those trained on; {task.ValidationRows:#,0} further ones choose the learning rate."),
+                ];
+            }
+
             return
             [
                 Invariant($"Multi-query associative recall (Arora et al., 2023, arXiv 2312.04927): rows of {task.Length} tokens begin with {pairs} pairs of a key and a value; later every key comes once more, and the model is to name its value. Vocabulary {task.VocabularySize:#,0}, half of it keys; the distances of the queries from the pairs follow a power law (a = {task.PowerA}); the other positions are {(task.RandomNonQueries ? "random tokens" : "blank")}."),
@@ -106,8 +132,16 @@ public sealed record RecallTask : ExperimentTask
                 breakdowns.Insert(0, Breakdown("Accuracy by number of pairs", "pairs in the row", result.ByPairs));
             }
 
-            return new ExperimentMeasurement(new Dictionary<string, double> { ["accuracy"] = result.Accuracy, ["loss"] = result.Loss }, breakdowns);
+            Dictionary<string, double> values = new() { ["accuracy"] = result.Accuracy, ["loss"] = result.Loss };
+            foreach (var size in task.Sizes is null ? [] : task.Options.MeasuredSizes)
+            {
+                values[NameOf(size)] = result.BySize[size].Accuracy;
+            }
+
+            return new ExperimentMeasurement(values, breakdowns);
         }
+
+        private static string NameOf(RecallSize size) => Invariant($"accuracy_{size.Length}_{size.Pairs}");
 
         private static ExperimentBreakdown Breakdown(string title, string axis, IReadOnlyList<RecallCount> counts) =>
             new(title, axis, "accuracy", [.. counts.Select(count => new ExperimentPoint(count.From, count.To, count.Queries, count.Accuracy))]);

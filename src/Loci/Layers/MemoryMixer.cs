@@ -19,7 +19,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
     private readonly Parameter _gate;
     private readonly Parameter _norm;
     private readonly Parameter _output;
-    private readonly Parameter? _routing;
+    private readonly RouterProjections? _routing;
     private readonly LayerMemory _memory;
     private readonly CacheReader _reader;
     private readonly MemoryPlan _plan;
@@ -46,14 +46,14 @@ public sealed class MemoryMixer : Mixer, IDisposable
         _output = initializer.Residual(device, prefix + "output.weight", new Shape(d, d));
         _memory = rule.CreateLayer(device, prefix, configuration, mixer, initializer);
         _reader = CacheReader.Create(device, prefix, configuration, cache, initializer);
-        if (_reader.IsRouted && cache.Router.Query == RouterQuery.Projected)
+        if (_reader.IsRouted)
         {
-            _routing = initializer.Normal(device, prefix + "router.weight", new Shape(d, d));
+            _routing = new RouterProjections(device, prefix, configuration, cache.Router, initializer);
         }
 
         _plan = new MemoryPlan(device);
         _readersAfterTraining = new AfterTrainingReaders(device, configuration.Heads, _memory.IsDeep);
-        Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _memory.Parameters, .. _reader.Parameters, .. _routing is null ? (Parameter[])[] : [_routing]];
+        Parameters = [_qkv, _convolution, _gate, _norm, _output, .. _memory.Parameters, .. _reader.Parameters, .. _routing?.Parameters ?? []];
     }
 
     /// <summary>The configuration of this mixer.</summary>
@@ -86,8 +86,8 @@ public sealed class MemoryMixer : Mixer, IDisposable
 
         var inputs = Linear.Apply(tape, x, _qkv);                                                            // [rows, 3D]
         var (q, k, v) = Convolve(tape, inputs, layout);                                                      // [rows, D] each
-        var u = _routing is null ? q : Linear.Apply(tape, x, _routing);                                      // [rows, D]
-        var y = _memory.Apply(tape, _plan, x, q, k, v, u, _reader);                                          // [rows, D]
+        var routing = _routing?.Apply(tape, x, q, k, layout) ?? new RouterInputs(q, k);                      // [rows, D] each
+        var y = _memory.Apply(tape, _plan, x, q, k, v, routing, _reader);                                        // [rows, D]
         return Project(tape, x, y, residual);
     }
 
@@ -106,17 +106,17 @@ public sealed class MemoryMixer : Mixer, IDisposable
     internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
     {
         var inputs = Linear.Apply(tape, x, _qkv);
-        var u = _routing is null ? null : Linear.Apply(tape, x, _routing);
+        var (u, r) = _routing?.Project(tape, x) ?? (null, null);
         if (parts.Length == 1)
         {
-            return Project(tape, x, Advance(tape, (MemoryState)parts[0].States[layer], x, inputs, u), residual);
+            return Project(tape, x, Advance(tape, (MemoryState)parts[0].States[layer], x, inputs, u, r), residual);
         }
 
         var y = tape.NewTensor(x.Shape);
         var row = 0;
         foreach (var (states, rows) in parts)
         {
-            var read = Advance(tape, (MemoryState)states[layer], tape.Rows(x, row, rows), tape.Rows(inputs, row, rows), u is null ? null : tape.Rows(u, row, rows));
+            var read = Advance(tape, (MemoryState)states[layer], tape.Rows(x, row, rows), tape.Rows(inputs, row, rows), u is null ? null : tape.Rows(u, row, rows), r is null ? null : tape.Rows(r, row, rows));
             _device.Copy(read.Data, tape.Rows(y, row, rows).Data);
             row += rows;
         }
@@ -129,6 +129,7 @@ public sealed class MemoryMixer : Mixer, IDisposable
     {
         _plan.Dispose();
         _readersAfterTraining.Dispose();
+        _routing?.Dispose();
     }
 
     internal (Tensor Q, Tensor K, Tensor V) Convolve(Tape tape, Tensor inputs, SequenceLayout layout)
@@ -146,10 +147,10 @@ public sealed class MemoryMixer : Mixer, IDisposable
         return ShortConvolution.Step(tape, inputs, _convolution, last, normalized, normalized, new ConvolutionPart(d));
     }
 
-    private Tensor Advance(Tape tape, MemoryState state, Tensor x, Tensor inputs, Tensor? u)
+    private Tensor Advance(Tape tape, MemoryState state, Tensor x, Tensor inputs, Tensor? u, Tensor? r)
     {
         var (q, k, v) = state.Convolve(tape, inputs, this);
-        return state.Cache.Advance(tape, x, q, k, v, u ?? q);
+        return state.Cache.Advance(tape, x, q, k, v, _routing?.Turn(tape, u ?? q, r ?? k, state.LayoutOf(x.Rows), state.Position) ?? new RouterInputs(q, k));
     }
 
     private Tensor Project(Tape tape, Tensor x, Tensor y, Tensor? residual)

@@ -48,5 +48,12 @@ internal sealed class MemoryState : CachedState
         return (tape.Rows(q, before, rows), tape.Rows(k, before, rows), tape.Rows(v, before, rows));
     }
 
+    /// <summary>The layout of one sequence of so many rows.</summary>
+    public SequenceLayout LayoutOf(int rows)
+    {
+        _layout.Set(1, rows);
+        return _layout;
+    }
+
     protected override CachedState CreateFork(RecurrentCache cache) => new MemoryState(Device, cache, _before, _columns, KeepsReturns);
 }

@@ -165,9 +165,9 @@ internal abstract class RwkvMixer : Mixer, IDisposable
 
     private Tensor Advance(Tape tape, Tensor x, in RwkvInputs inputs, int first, int rows, RwkvState state)
     {
-        var q = tape.Rows(inputs.Q, first, rows);
+        Tensor q = tape.Rows(inputs.Q, first, rows), k = tape.Rows(inputs.K, first, rows);
         SetGates(tape, state.Cache.Memory, inputs, first, rows);
-        return state.Cache.Advance(tape, tape.Rows(x, first, rows), q, tape.Rows(inputs.K, first, rows), tape.Rows(inputs.V, first, rows), q);
+        return state.Cache.Advance(tape, tape.Rows(x, first, rows), q, k, tape.Rows(inputs.V, first, rows), new RouterInputs(q, k));
     }
 
     private Tensor Finish(Tape tape, Tensor y, in RwkvInputs inputs, Tensor? residual)

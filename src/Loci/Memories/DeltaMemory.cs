@@ -11,10 +11,10 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
 
     internal override bool RewritesSegments => true;
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)
+    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
     {
         var scan = DeltaScan.Apply(tape, plan, q, k, v, heads, Beta(tape, x), LogDecay(tape, x));
-        return reader.Read(tape, plan, scan, q, u, k);
+        return reader.Read(tape, plan, scan, q, routing);
     }
 
     internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new Recurrent(this, device, segmentation, heads, width);

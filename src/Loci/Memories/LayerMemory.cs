@@ -24,10 +24,10 @@ public abstract class LayerMemory
     /// <param name="q">Queries, [rows, H*d].</param>
     /// <param name="k">Keys, normalised per head, [rows, H*d].</param>
     /// <param name="v">Values, [rows, H*d].</param>
-    /// <param name="u">Routing queries, [rows, H*d].</param>
+    /// <param name="routing">What the router compares.</param>
     /// <param name="reader">Reads the cached states.</param>
     /// <returns>y, [rows, H*d].</returns>
-    internal abstract Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader);
+    internal abstract Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader);
 
     /// <summary>The step form of one sequence, at its start.</summary>
     internal abstract RecurrentMemory CreateRecurrent(Segmentation segmentation);

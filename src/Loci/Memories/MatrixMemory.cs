@@ -14,13 +14,13 @@ internal sealed class MatrixMemory(Device device, int heads, MemoryGates gates) 
 
     internal override bool RewritesSegments => false;
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)
+    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
     {
         var values = gates.Compute(tape, x);                                                                 // [rows, H] each
         var scan = MemoryScan.Apply(tape, plan, q, k, v, heads, values.LogDecay, values.PreviousGate, values.WriteGate);
         return reader is LogLinearAttention levels
             ? LogLinearRead.Apply(tape, plan, scan.States, q, k, v, levels.Weights(tape, x), heads, values.LogDecay, values.WriteGate)
-            : reader.Read(tape, plan, scan, q, u, k);
+            : reader.Read(tape, plan, scan, q, routing);
     }
 
     internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentMatrixMemory(device, gates, segmentation, heads, gates.Width);

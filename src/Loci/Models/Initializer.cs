@@ -87,7 +87,7 @@ public sealed class Initializer
         return Make(device, name, new Shape(options.Heads, options.WeightCount), values, false);
     }
 
-    private Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays)
+    internal Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays)
     {
         var values = new float[shape.Count];
         var random = new Stream(_seed, name);

@@ -51,11 +51,31 @@ public enum RouterQuery
     Query,
 }
 
+/// <summary>What of its tokens describes a segment to the router.</summary>
+public enum RouterKeys
+{
+    /// <summary>The memory's keys, as the paper has it.</summary>
+    [JsonStringEnumMemberName("memory")]
+    Memory,
+
+    /// <summary>r = x W_r, keys of the router's own that are not normalised: it learns what of a segment is worth finding, and tokens with small ones do not drown the others.</summary>
+    [JsonStringEnumMemberName("projected")]
+    Projected,
+
+    /// <summary>One learned vector for all tokens, turned by their positions as u is (rotary): gates depend on the token that reads and on distance, not on what a segment holds. An ablation.</summary>
+    [JsonStringEnumMemberName("position")]
+    Position,
+}
+
 /// <summary>The router of the gated aggregations (section 4 of the method).</summary>
 public sealed record RouterConfiguration
 {
     /// <summary>How a segment is described by its keys.</summary>
     public RouterKey Key { get; init; } = RouterKey.NormalizedMean;
+
+    /// <summary>What of its tokens describes a segment; left out of the file where it is <c>memory</c>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public RouterKeys Keys { get; init; }
 
     /// <summary>What asks.</summary>
     public RouterQuery Query { get; init; } = RouterQuery.Projected;
@@ -229,6 +249,10 @@ public sealed record ModelConfiguration
                 Require(cache.Start != SegmentStart.Checkpoint, "The segments of log-linear attention start independently: leave start out, or set it to independent.");
             }
 
+            Require(Enum.IsDefined(cache.Router.Keys), $"There are no router keys number {(int)cache.Router.Keys}: use memory, projected or position.");
+            Require(
+                cache.Router.Keys != RouterKeys.Position || cache.Aggregation is AggregationKind.None or AggregationKind.Residual or AggregationKind.LogLinear || Dimension / Heads % 2 == 0,
+                $"A router that compares positions needs heads of even width, not {Dimension / Heads}.");
             Require(cache.TopK >= 1, $"Sparse selective caching reads {cache.TopK} past segments: use at least 1.");
             Require(float.IsFinite(cache.Router.InitialTemperature), "The router's initial temperature is not a finite number.");
         }

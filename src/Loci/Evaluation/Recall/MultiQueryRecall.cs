@@ -69,10 +69,28 @@ public sealed class MultiQueryRecall : ITrainingBatches
         for (var row = 0; row < batch.Rows; row++)
         {
             _random.Reset(_seed, (ulong)_taken++);
+            if (Options.Sizes is { } sizes)
+            {
+                FillMixed(batch, row, sizes[sizes.Count == 1 ? 0 : _random.NextInt32(sizes.Count)]);
+                continue;
+            }
+
             var pairs = Options.Pairs[Options.Pairs.Count == 1 ? 0 : _random.NextInt32(Options.Pairs.Count)];
             Fill(batch.Inputs.AsSpan(row * Length, Length), batch.Targets.AsSpan(row * Length, Length), pairs);
             batch.AddSequence(row * Length, pairs);
         }
+    }
+
+    private void FillMixed(TokenBatch batch, int row, RecallSize size)
+    {
+        int position = row * Length, end = position + Length;
+        for (; position + size.Length <= end; position += size.Length)
+        {
+            Fill(batch.Inputs.AsSpan(position, size.Length), batch.Targets.AsSpan(position, size.Length), size.Pairs);
+            batch.AddSequence(position, size.Pairs);
+        }
+
+        batch.AddPadding(position, 0, end - position);
     }
 
     private void Fill(Span<int> inputs, Span<int> targets, int pairs)
@@ -88,7 +106,7 @@ public sealed class MultiQueryRecall : ITrainingBatches
         }
 
         var end = 2 * pairs;
-        var places = (Length - end) / 2;
+        var places = (inputs.Length - end) / 2;
         var total = 0.0;
         for (var place = 0; place < places; place++)
         {

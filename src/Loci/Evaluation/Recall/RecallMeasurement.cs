@@ -19,9 +19,10 @@ public sealed record RecallCount(int From, int To, long Queries, long Correct)
 /// <param name="Queries">The queries.</param>
 /// <param name="Correct">Those whose most likely token was the value.</param>
 /// <param name="Nats">The sum of the losses at the queries.</param>
-/// <param name="ByPairs">By the number of pairs of the row.</param>
+/// <param name="ByPairs">By the number of pairs of the sequence.</param>
 /// <param name="ByDistance">By the tokens from a pair's key to its query, in ranges that double.</param>
-public sealed record RecallResult(long Queries, long Correct, double Nats, IReadOnlyList<RecallCount> ByPairs, IReadOnlyList<RecallCount> ByDistance)
+/// <param name="BySize">By the size of the sequence.</param>
+public sealed record RecallResult(long Queries, long Correct, double Nats, IReadOnlyList<RecallCount> ByPairs, IReadOnlyList<RecallCount> ByDistance, IReadOnlyDictionary<RecallSize, RecallCount> BySize)
 {
     /// <summary>The part of the queries that was answered rightly.</summary>
     public double Accuracy => (double)Correct / Queries;
@@ -38,8 +39,8 @@ public static class RecallMeasurement
 
     /// <summary>Measures a model.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="options">The task; every number of pairs gets the same number of rows.</param>
-    /// <param name="rows">Rows for every number of pairs.</param>
+    /// <param name="options">The task; every number of pairs, or size, gets the same number of sequences.</param>
+    /// <param name="rows">Sequences for every number of pairs, or size.</param>
     /// <param name="seed">Decides the rows: another than that of the training.</param>
     /// <param name="cancellationToken">Stops the measurement.</param>
     /// <exception cref="LociException">The options are out of range, or the model's vocabulary is smaller than the task's.</exception>
@@ -54,10 +55,13 @@ public static class RecallMeasurement
             throw new LociException($"The recall task has {options.VocabularySize} token ids, but the model {model.Configuration.VocabularySize}: use the vocabulary the model was trained with.");
         }
 
+        // The seed of rows of one length is as it was before there were several lengths.
+        var isMixed = options.Sizes is not null;
         using var counter = new Counter(model, options);
-        foreach (var pairs in options.Pairs.Distinct().Order())
+        foreach (var size in options.MeasuredSizes)
         {
-            counter.Count(new MultiQueryRecall(options with { Pairs = [pairs] }, RandomGenerator.Hash(seed, (ulong)pairs)), pairs, rows, cancellationToken);
+            var sizeSeed = RandomGenerator.Hash(seed, isMixed ? ((ulong)size.Length << 32) | (uint)size.Pairs : (ulong)size.Pairs);
+            counter.Count(new MultiQueryRecall(options with { Length = size.Length, Pairs = [size.Pairs], Sizes = null }, sizeSeed), size, rows, cancellationToken);
         }
 
         return counter.Result();
@@ -68,11 +72,11 @@ public static class RecallMeasurement
         private readonly LanguageModel _model;
         private readonly Tape _tape;
         private readonly SequenceLayout _layout = new();
-        private readonly TokenBatch _batch;
+        private readonly Dictionary<int, TokenBatch> _batches = [];
         private readonly DeviceSpan<int> _inputs;
         private readonly float[] _logits;
         private readonly int[] _keyPositions;
-        private readonly List<RecallCount> _byPairs = [];
+        private readonly Dictionary<RecallSize, RecallCount> _bySize = [];
         private readonly long[] _distanceQueries = new long[32];
         private readonly long[] _distanceCorrect = new long[32];
         private double _nats;
@@ -80,39 +84,46 @@ public static class RecallMeasurement
         public Counter(LanguageModel model, MultiQueryRecallOptions options)
         {
             _model = model;
-            _batch = new TokenBatch((int)Math.Clamp(MaximumLogits / ((long)options.Length * model.Configuration.VocabularySize), 1, MaximumRows), options.Length);
             _tape = new Tape(model.Device) { IsRecording = false };
-            _inputs = model.Device.Allocate<int>(_batch.Inputs.Length);
+            foreach (var length in options.MeasuredSizes.Select(size => size.Length).Distinct())
+            {
+                _batches.Add(length, new TokenBatch((int)Math.Clamp(MaximumLogits / ((long)length * model.Configuration.VocabularySize), 1, MaximumRows), length));
+            }
+
+            _inputs = model.Device.Allocate<int>(_batches.Values.Max(batch => batch.Inputs.Length));
             _logits = new float[model.Configuration.VocabularySize];
             _keyPositions = new int[options.VocabularySize];
         }
 
-        public void Count(MultiQueryRecall task, int pairs, int rows, CancellationToken cancellationToken)
+        public void Count(MultiQueryRecall task, RecallSize size, int rows, CancellationToken cancellationToken)
         {
+            var batch = _batches[size.Length];
+            var inputs = _inputs.Slice(0, batch.Inputs.Length);
             long correct = 0;
-            for (var done = 0; done < rows; done += _batch.Rows)
+            for (var done = 0; done < rows; done += batch.Rows)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                task.Next(_batch);
-                _model.Device.CopyFromHost<int>(_batch.Inputs, _inputs);
-                _layout.Set(_batch.SequenceStarts, _batch.Inputs.Length);
+                task.Next(batch);
+                _model.Device.CopyFromHost<int>(batch.Inputs, inputs);
+                _layout.Set(batch.SequenceStarts, batch.Inputs.Length);
                 _tape.Reset();
-                var logits = _model.Logits(_tape, _inputs, _layout); // [B * T, V]
-                for (var row = 0; row < Math.Min(_batch.Rows, rows - done); row++)
+                var logits = _model.Logits(_tape, inputs, _layout); // [B * T, V]
+                for (var row = 0; row < Math.Min(batch.Rows, rows - done); row++)
                 {
-                    correct += CountRow(logits, row, pairs);
+                    correct += CountRow(logits, batch, row, size.Pairs);
                 }
             }
 
-            _byPairs.Add(new RecallCount(pairs, pairs, (long)rows * pairs, correct));
+            _bySize.Add(size, new RecallCount(size.Pairs, size.Pairs, (long)rows * size.Pairs, correct));
         }
 
         public RecallResult Result() => new(
-            _byPairs.Sum(count => count.Queries),
-            _byPairs.Sum(count => count.Correct),
+            _bySize.Values.Sum(count => count.Queries),
+            _bySize.Values.Sum(count => count.Correct),
             _nats,
-            _byPairs,
-            [.. Enumerable.Range(0, _distanceQueries.Length).Where(i => _distanceQueries[i] > 0).Select(i => new RecallCount(1 << i, (1 << (i + 1)) - 1, _distanceQueries[i], _distanceCorrect[i]))]);
+            [.. _bySize.Values.GroupBy(count => count.From).OrderBy(group => group.Key).Select(group => new RecallCount(group.Key, group.Key, group.Sum(count => count.Queries), group.Sum(count => count.Correct)))],
+            [.. Enumerable.Range(0, _distanceQueries.Length).Where(i => _distanceQueries[i] > 0).Select(i => new RecallCount(1 << i, (1 << (i + 1)) - 1, _distanceQueries[i], _distanceCorrect[i]))],
+            _bySize);
 
         public void Dispose()
         {
@@ -120,18 +131,18 @@ public static class RecallMeasurement
             _model.Device.Free(_inputs);
         }
 
-        private int CountRow(Tensor logits, int row, int pairs)
+        private int CountRow(Tensor logits, TokenBatch batch, int row, int pairs)
         {
-            var start = row * _batch.Length;
+            var start = row * batch.Length;
             for (var i = 0; i < pairs; i++)
             {
-                _keyPositions[_batch.Inputs[start + (2 * i)]] = 2 * i;
+                _keyPositions[batch.Inputs[start + (2 * i)]] = 2 * i;
             }
 
             var correct = 0;
-            for (var position = 2 * pairs; position < _batch.Length; position++)
+            for (var position = 2 * pairs; position < batch.Length; position++)
             {
-                var target = _batch.Targets[start + position];
+                var target = batch.Targets[start + position];
                 if (target == TokenBatch.Ignored)
                 {
                     continue;
@@ -139,7 +150,7 @@ public static class RecallMeasurement
 
                 _model.Device.CopyToHost(logits.Data.Slice((long)(start + position) * _logits.Length, _logits.Length), _logits);
                 var isRight = Judge(target);
-                var bucket = int.Log2(position - _keyPositions[_batch.Inputs[start + position]]);
+                var bucket = int.Log2(position - _keyPositions[batch.Inputs[start + position]]);
                 _distanceQueries[bucket]++;
                 _distanceCorrect[bucket] += isRight ? 1 : 0;
                 correct += isRight ? 1 : 0;

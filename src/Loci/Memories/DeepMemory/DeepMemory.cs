@@ -58,15 +58,15 @@ internal sealed class DeepMemory : LayerMemory
 
     public DeepMemoryGates Gates(Tape tape, Tensor x) => new(_rate.Sigmoid(tape, x), _decay?.LogSigmoid(tape, x), _momentum?.Sigmoid(tape, x));
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)
+    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
     {
         var gates = Gates(tape, x);
         if (reader is MemorySoup { Router: var router })
         {
-            return DeepSoup.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options, u, router.Temperature, router.OnlineBias, router.Options);
+            return DeepSoup.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options, routing.Queries, routing.Keys, router.Temperature, router.OnlineBias, router.Options);
         }
 
-        return reader.Read(tape, plan, DeepScan.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options), q, u, k);
+        return reader.Read(tape, plan, DeepScan.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options), q, routing);
     }
 
     internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentDeepMemory(_device, this, segmentation, _chunkLength);

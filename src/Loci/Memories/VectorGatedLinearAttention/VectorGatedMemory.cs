@@ -11,10 +11,10 @@ internal sealed class VectorGatedMemory(Device device, int heads, int width, Vec
 
     internal override bool RewritesSegments => false;
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, Tensor u, CacheReader reader)
+    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
     {
         var scan = VectorGatedScan.Apply(tape, plan, q, k, v, heads, decay.Compute(tape, x));
-        return reader.Read(tape, plan, scan, q, u, k);
+        return reader.Read(tape, plan, scan, q, routing);
     }
 
     internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentVectorGatedMemory(device, decay, segmentation, heads, width);

@@ -1,0 +1,374 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Loci.Data;
+using Loci.Evaluation.Ruler;
+using Loci.Models;
+using Loci.Numerics;
+
+namespace Loci.Experiments;
+
+/// <summary>
+/// Needles in a haystack, as RULER makes them: <c>"kind": "needle"</c>. Models learn on short contexts and are measured on short and long ones. Only the tokens of the answer are predicted.
+/// </summary>
+public sealed record NeedleTask : ExperimentTask
+{
+    /// <inheritdoc/>
+    public override string Kind => "needle";
+
+    /// <summary>RULER's tasks (<see cref="NeedleOptions.PresetNames"/>) that are mixed in training and each measured.</summary>
+    public IReadOnlyList<string> Needles { get; init; } = ["niah-single-1"];
+
+    /// <summary>How prompts are worded.</summary>
+    public NeedleTemplate Template { get; init; } = NeedleTemplate.Short;
+
+    /// <summary>Digits of numbers.</summary>
+    public int Digits { get; init; } = 7;
+
+    /// <summary>T, the tokens of a training row; several shorter examples share one, each with a memory of its own.</summary>
+    public int Length { get; init; } = 512;
+
+    /// <summary>Lengths of the examples trained on, in tokens: each row takes one at random. Empty takes <see cref="Length"/> alone.</summary>
+    public IReadOnlyList<int> TrainingLengths { get; init; } = [];
+
+    /// <summary>Lengths that are reported, in tokens.</summary>
+    public IReadOnlyList<int> TestLengths { get; init; } = [512, 1024, 2048, 4096];
+
+    /// <summary>Depths at which the needle that is asked for stands, from 0 to 1.</summary>
+    public IReadOnlyList<double> Depths { get; init; } = [0, 0.25, 0.5, 0.75, 1];
+
+    /// <summary>Examples for every task, length and depth that are reported.</summary>
+    public int TestExamples { get; init; } = 8;
+
+    /// <summary>Examples of the longest training length, for every task and depth, that choose the learning rate; a learning curve takes the same ones.</summary>
+    public int ValidationExamples { get; init; } = 16;
+
+    /// <summary>Prose to hide needles in, as <see cref="Corpus.Open"/> takes it; null for what ships with Loci. The last fifth of it is kept for measuring.</summary>
+    public string? Haystack { get; init; }
+
+    /// <summary><c>bpe:N</c> learns N tokens from examples, <c>byte</c> takes bytes; anything else is a <c>tokenizer.json</c>.</summary>
+    public string Tokenizer { get; init; } = "bpe:1024";
+
+    /// <summary>Decides what is measured on: the same for all runs.</summary>
+    public ulong EvaluationSeed { get; init; }
+
+    /// <summary>How many tokens are to be learned; null where the tokenizer is not learned, 0 where what follows <c>bpe:</c> is no number.</summary>
+    public int? VocabularyToLearn => LanguageTask.VocabularyIn(Tokenizer);
+
+    internal override int RowLength => Length;
+
+    private IReadOnlyList<int> Lengths => TrainingLengths.Count > 0 ? TrainingLengths : [Length];
+
+    /// <inheritdoc/>
+    public override void Validate()
+    {
+        Require(Needles is { Count: > 0 } && TestLengths is { Count: > 0 } && Depths is { Count: > 0 }, "The needle task needs at least one of needles, testLengths and depths.");
+        foreach (var name in Needles)
+        {
+            OptionsOf(name).Validate();
+        }
+
+        Require(Length >= 32 && Lengths.All(length => length >= 32 && length <= Length), $"The needle task's training lengths must be from 32 to its length, {Length}.");
+        Require(TestLengths.All(length => length >= 32), "The needle task's test lengths must be at least 32 tokens.");
+        Require(Depths.All(depth => depth is >= 0 and <= 1), "The needle task's depths must be from 0 to 1.");
+        Require(TestExamples >= 1 && ValidationExamples >= 1, "The needle task needs at least 1 test and 1 validation example for every length and depth.");
+        Require(VocabularyToLearn is null or (>= 257 and <= 1 << 24), $"The needle task's tokenizer '{Tokenizer}' is not one that can be learned: use bpe:N with N from 257 to {1 << 24}.");
+    }
+
+    /// <summary>Examples to learn a tokenizer from.</summary>
+    /// <param name="haystack">The prose.</param>
+    public Corpus TokenizerText(HaystackText haystack)
+    {
+        const int ExamplesEach = 400;
+        ArgumentNullException.ThrowIfNull(haystack);
+        var (training, _) = Divide(haystack);
+        List<string> texts = [];
+        foreach (var name in Needles)
+        {
+            NeedleGenerator generator = new(OptionsOf(name), text => (Encoding.UTF8.GetByteCount(text) + 3) / 4, training);
+            RandomGenerator random = new(RandomGenerator.Hash(EvaluationSeed, Prepared.TokenizerStream));
+            for (var i = 0; i < ExamplesEach; i++)
+            {
+                var example = generator.Next(random, Length);
+                texts.Add(example.Input + example.Continuation);
+            }
+        }
+
+        return Corpus.FromTexts("The needle task", texts);
+    }
+
+    /// <summary>Makes the task ready to be trained and measured.</summary>
+    /// <param name="tokenizer">What encodes the examples.</param>
+    /// <param name="haystack">The prose to hide needles in.</param>
+    /// <exception cref="LociException">The settings do not fit together.</exception>
+    public IPreparedTask Prepare(Tokenizer tokenizer, HaystackText haystack)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        ArgumentNullException.ThrowIfNull(haystack);
+        Validate();
+        return new Prepared(this, tokenizer, haystack);
+    }
+
+    internal override JsonObject ToJson() => JsonSerializer.SerializeToNode(this with { Haystack = null }, ExperimentJson.Default.NeedleTask)!.AsObject();
+
+    private NeedleOptions OptionsOf(string name) =>
+        NeedleOptions.Preset(name) with { Template = Template, NumberDigits = Digits, AnswerTokens = null, StartsAnywhere = true };
+
+    private static (HaystackText Training, HaystackText Held) Divide(HaystackText haystack)
+    {
+        var at = haystack.Text.IndexOf(". ", haystack.Text.Length / 5 * 4, StringComparison.Ordinal) + 2;
+        return at < 2 ? (haystack, haystack) : (HaystackText.FromText(haystack.Text[..at]), HaystackText.FromText(haystack.Text[at..]));
+    }
+
+    private static void Require(bool condition, string message)
+    {
+        if (!condition)
+        {
+            throw new LociException(message);
+        }
+    }
+
+    /// <summary>Tokens of an example behind the beginning of a document; those from <paramref name="Answer"/> on are to be predicted.</summary>
+    private sealed record Encoded(int[] Tokens, int Answer, string Needle, int Length, double Depth);
+
+    private sealed class Prepared : IPreparedTask
+    {
+        public const ulong TokenizerStream = 0x6E65_6564_6C65_0000;
+        private const ulong TrainingStream = 0x6E65_6564_6C65_0001;
+        private const ulong ValidationStream = 0x6E65_6564_6C65_0002;
+        private const ulong TestStream = 0x6E65_6564_6C65_0003;
+
+        private readonly NeedleTask _task;
+        private readonly HaystackText _training;
+        private readonly Lazy<IReadOnlyList<Encoded>> _validation;
+        private readonly Lazy<IReadOnlyList<Encoded>> _test;
+
+        public Prepared(NeedleTask task, Tokenizer tokenizer, HaystackText haystack)
+        {
+            _task = task;
+            Tokenizer = tokenizer;
+            (_training, var held) = Divide(haystack);
+            _validation = new(() => Make(held, [task.Lengths.Max()], task.ValidationExamples, ValidationStream));
+            _test = new(() => Make(held, task.TestLengths, task.TestExamples, TestStream));
+            List<ExperimentMetric> metrics = [new("accuracy", "accuracy", "%", true, 1)];
+            if (task.Needles.Count > 1)
+            {
+                metrics.AddRange(task.Needles.Select(name => new ExperimentMetric("accuracy_" + name, name, "%", true, 1)));
+            }
+
+            metrics.AddRange(task.TestLengths.Select(length => new ExperimentMetric(NameOf(length), Invariant($"at {length:#,0}"), "%", true, 1)));
+            metrics.Add(new("loss", "loss", "nats per answer token", false, 4));
+            Metrics = metrics;
+            using MemoryStream content = new(Encoding.UTF8.GetBytes(haystack.Text));
+            Fingerprint = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(content))[..16] + "-" + Invariant($"{tokenizer.VocabularySize}");
+        }
+
+        public Tokenizer Tokenizer { get; }
+
+        public int VocabularySize => Tokenizer.VocabularySize;
+
+        public string Fingerprint { get; }
+
+        public IReadOnlyList<ExperimentMetric> Metrics { get; }
+
+        public bool HasTest => true;
+
+        public IReadOnlyList<string> Describe() =>
+        [
+            Invariant($"Needles in a haystack as in RULER (Hsieh et al., 2024, arXiv 2404.06654): {string.Join(", ", _task.Needles)}, with the {(_task.Template == NeedleTemplate.Short ? "short wording of Loci" : "wording of RULER")} and numbers of {_task.Digits} digits. Models are trained on contexts of {string.Join(", ", _task.Lengths.Select(length => Invariant($"{length:#,0}")))} tokens, in rows of {_task.Length:#,0}, to predict the tokens of the answer and nothing else; the vocabulary has {VocabularySize:#,0} tokens."),
+            Invariant($"Accuracy is the part of the examples in which every token of the answer is the most likely one, which is when greedy decoding writes it. Measured on {_task.TestExamples} examples for each task, length and depth ({string.Join(", ", _task.Depths.Select(depth => Invariant($"{depth:0.##}")))}), in other prose than is trained on; {_task.ValidationExamples} further ones for each task and depth, at {_task.Lengths.Max():#,0} tokens, choose the learning rate."),
+        ];
+
+        public ITrainingBatches CreateBatches(ulong seed) => new Batches(this, RandomGenerator.Hash(seed, TrainingStream));
+
+        public ExperimentMeasurement Measure(LanguageModel model, ExperimentSet set, CancellationToken cancellationToken)
+        {
+            var examples = set == ExperimentSet.Test ? _test.Value : _validation.Value;
+            List<(Encoded Example, bool IsRight)> judged = [];
+            double nats = 0;
+            long answerTokens = 0;
+            using Tape tape = new(model.Device) { IsRecording = false };
+            SequenceLayout layout = new();
+            foreach (var example in examples)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                var inputs = model.Device.Allocate<int>(example.Tokens.Length - 1);
+                try
+                {
+                    model.Device.CopyFromHost<int>(example.Tokens.AsSpan(0, example.Tokens.Length - 1), inputs);
+                    layout.Set([0], example.Tokens.Length - 1);
+                    tape.Reset();
+                    var hidden = model.Hidden(tape, inputs, layout);
+                    var count = example.Tokens.Length - example.Answer;
+                    var logits = new float[count * model.Configuration.VocabularySize];
+                    model.Device.CopyToHost(model.StepLogits(tape, tape.Rows(hidden, example.Answer - 1, count)).Data, logits);
+                    var isRight = true;
+                    for (var i = 0; i < count; i++)
+                    {
+                        var (loss, isGreatest) = Judge(logits.AsSpan(i * model.Configuration.VocabularySize, model.Configuration.VocabularySize), example.Tokens[example.Answer + i]);
+                        nats += loss;
+                        isRight &= isGreatest;
+                    }
+
+                    answerTokens += count;
+                    judged.Add((example, isRight));
+                }
+                finally
+                {
+                    model.Device.Free(inputs);
+                }
+            }
+
+            Dictionary<string, double> values = new() { ["accuracy"] = Accuracy(judged), ["loss"] = nats / answerTokens };
+            foreach (var name in _task.Needles.Count > 1 ? _task.Needles : [])
+            {
+                values["accuracy_" + name] = Accuracy(judged.Where(one => one.Example.Needle == name));
+            }
+
+            List<ExperimentBreakdown> breakdowns = [];
+            if (set == ExperimentSet.Test)
+            {
+                foreach (var length in _task.TestLengths)
+                {
+                    values[NameOf(length)] = Accuracy(judged.Where(one => one.Example.Length == length));
+                }
+
+                breakdowns.Add(new("Accuracy by length", "tokens of the context", "accuracy", [.. _task.TestLengths.Order().Select(length => Point(length, judged.Where(one => one.Example.Length == length)))]));
+                foreach (var name in _task.Needles.Count > 1 ? _task.Needles : [])
+                {
+                    breakdowns.Add(new($"Accuracy by length, {name}", "tokens of the context", "accuracy", [.. _task.TestLengths.Order().Select(length => Point(length, judged.Where(one => one.Example.Length == length && one.Example.Needle == name)))]));
+                }
+
+                breakdowns.AddRange(_task.TestLengths.Order().Select(length => new ExperimentBreakdown(
+                    Invariant($"Accuracy by depth, {length:#,0} tokens"), "depth of the needle, %", "accuracy",
+                    [.. _task.Depths.Order().Select(depth => Point((int)Math.Round(100 * depth), judged.Where(one => one.Example.Length == length && one.Example.Depth == depth)))])));
+            }
+
+            return new ExperimentMeasurement(values, breakdowns);
+        }
+
+        private static string NameOf(int length) => Invariant($"accuracy_{length}");
+
+        private static double Accuracy(IEnumerable<(Encoded Example, bool IsRight)> judged) => judged.Average(one => one.IsRight ? 1.0 : 0.0);
+
+        private static ExperimentPoint Point(int at, IEnumerable<(Encoded Example, bool IsRight)> judged) => new(at, at, judged.Count(), Accuracy(judged));
+
+        /// <summary>-ln p of a token, and whether it is the most likely one; a tie with another is not.</summary>
+        private static (double Loss, bool IsGreatest) Judge(ReadOnlySpan<float> logits, int target)
+        {
+            var greatest = float.NegativeInfinity;
+            var isGreatest = true;
+            for (var token = 0; token < logits.Length; token++)
+            {
+                greatest = Math.Max(greatest, logits[token]);
+                isGreatest &= token == target || logits[token] < logits[target];
+            }
+
+            var sum = 0.0;
+            foreach (var logit in logits)
+            {
+                sum += Math.Exp(logit - greatest);
+            }
+
+            return (Math.Log(sum) + greatest - logits[target], isGreatest);
+        }
+
+        private List<Encoded> Make(HaystackText text, IEnumerable<int> lengths, int count, ulong stream)
+        {
+            List<Encoded> examples = [];
+            foreach (var name in _task.Needles)
+            {
+                NeedleGenerator generator = new(_task.OptionsOf(name), Tokenizer, text);
+                foreach (var length in lengths)
+                {
+                    foreach (var depth in _task.Depths)
+                    {
+                        RandomGenerator random = new(RandomGenerator.Hash(_task.EvaluationSeed, stream), (ulong)length * 1000 + (ulong)Math.Round(depth * 100));
+                        for (var i = 0; i < count; i++)
+                        {
+                            var (tokens, answer) = Encode(generator.Next(random, length - 1, depth));
+                            examples.Add(new Encoded(tokens, answer, name, length, depth));
+                        }
+                    }
+                }
+            }
+
+            return examples;
+        }
+
+        /// <summary>The beginning of a document, the prompt and the answer; and where the answer begins.</summary>
+        private (int[] Tokens, int Answer) Encode(NeedleExample example)
+        {
+            List<int> tokens = [Tokenizer.EndOfTextId];
+            Tokenizer.Encode(example.Input, tokens);
+            var answer = tokens.Count;
+            Tokenizer.Encode(example.Continuation, tokens); // begins with a space, at which tokens divide
+            return ([.. tokens], answer);
+        }
+
+        private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+        private sealed class Batches(Prepared prepared, ulong seed) : ITrainingBatches
+        {
+            private readonly NeedleGenerator[] _generators = [.. prepared._task.Needles.Select(name => new NeedleGenerator(prepared._task.OptionsOf(name), prepared.Tokenizer, prepared._training))];
+            private readonly RandomGenerator _random = new(0);
+            private long _taken;
+
+            public string Name => "The needle task";
+
+            public int VocabularySize => prepared.VocabularySize;
+
+            public int Length => prepared._task.Length;
+
+            public long? RowsPerEpoch => null;
+
+            public long RowsTaken
+            {
+                get => _taken;
+                set
+                {
+                    ArgumentOutOfRangeException.ThrowIfNegative(value);
+                    _taken = value;
+                }
+            }
+
+            public void Next(TokenBatch batch)
+            {
+                ArgumentNullException.ThrowIfNull(batch);
+                if (batch.Length != Length)
+                {
+                    throw new ArgumentException($"The batch has rows of {batch.Length} positions, the needle task of {Length}.", nameof(batch));
+                }
+
+                batch.Clear();
+                for (var row = 0; row < batch.Rows; row++)
+                {
+                    _random.Reset(seed, (ulong)_taken++);
+                    var lengths = prepared._task.Lengths;
+                    var length = lengths[_random.NextInt32(lengths.Count)];
+                    int position = row * Length, end = position + Length;
+                    for (; position + length <= end; position += length)
+                    {
+                        var (tokens, answer) = prepared.Encode(_generators[_random.NextInt32(_generators.Length)].Next(_random, length - 1));
+                        Add(batch, position, length, tokens, answer);
+                    }
+
+                    batch.AddPadding(position, prepared.Tokenizer.EndOfTextId, end - position);
+                }
+            }
+
+            private void Add(TokenBatch batch, int position, int length, int[] tokens, int answer)
+            {
+                var count = tokens.Length - 1;
+                var inputs = batch.Inputs.AsSpan(position, length);
+                var targets = batch.Targets.AsSpan(position, length);
+                inputs[count..].Fill(prepared.Tokenizer.EndOfTextId);
+                targets.Fill(TokenBatch.Ignored);
+                tokens.AsSpan(0, count).CopyTo(inputs);
+                tokens.AsSpan(answer).CopyTo(targets[(answer - 1)..]);
+                batch.AddSequence(position, tokens.Length - answer);
+            }
+        }
+    }
+}
