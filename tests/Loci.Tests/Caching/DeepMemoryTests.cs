@@ -288,7 +288,7 @@ public sealed class DeepMemoryTests
         Tensor y;
         if (settings.Aggregation == Aggregation.MemorySoup)
         {
-            y = DeepSoup.Apply(tape, plan, q, k, v, gates, weights, gain, network, u, tau, bias, options);
+            y = DeepSoup.Apply(tape, plan, q, k, v, gates, weights, gain, network, u, k, tau, bias, options);
         }
         else
         {

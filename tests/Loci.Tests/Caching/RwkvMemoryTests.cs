@@ -138,8 +138,8 @@ public sealed class RwkvMemoryTests
                     gated.Gates = new Rwkv7Gates(Rows(_logDecay, first, rows), Rows(_removalKeys, first, rows), Rows(_removalRates, first, rows));
                 }
 
-                var q = Rows(_q, first, rows);
-                read.AddRange(tape.ToHost(cache.Advance(tape, q, q, Rows(_k, first, rows), Rows(_v, first, rows), q)));
+                Tensor q = Rows(_q, first, rows), k = Rows(_k, first, rows);
+                read.AddRange(tape.ToHost(cache.Advance(tape, q, q, k, Rows(_v, first, rows), new RouterInputs(q, k))));
                 first += rows;
             }
 

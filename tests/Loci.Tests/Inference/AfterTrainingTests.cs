@@ -64,7 +64,7 @@ public sealed class AfterTrainingTests
             }
 
             Tensor x = Row(false), q = Row(true), k = Row(true), v = Row(false);
-            var actual = tape.ToHost(cache.Advance(tape, x, q, k, v, q));
+            var actual = tape.ToHost(cache.Advance(tape, x, q, k, v, new RouterInputs(q, k)));
             twin.Begin(tape, x, q, k, v);
             var online = tape.NewTensor(q.Shape);
             twin.Write(tape, 0, 1, online);
