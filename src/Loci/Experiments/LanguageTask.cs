@@ -34,6 +34,12 @@ public sealed record LanguageTask : ExperimentTask
     /// <summary>Validation tokens, from the beginning, of a point of a learning curve.</summary>
     public long CurveTokens { get; init; } = 65536;
 
+    /// <summary>Tokens of the windows in which the test text is read, to see how the loss goes on beyond the length trained on; null for <see cref="Context"/>.</summary>
+    public int? TestContext { get; init; }
+
+    /// <summary>Test tokens, from the beginning, that are measured; null for all.</summary>
+    public long? TestTokens { get; init; }
+
     internal override int RowLength => Context;
 
     /// <inheritdoc/>
@@ -42,6 +48,11 @@ public sealed record LanguageTask : ExperimentTask
         if (Context < 1 || CurveTokens < 1)
         {
             throw new LociException($"The language task has a context of {Context} tokens and learning curves of {CurveTokens} validation tokens: use at least 1 of each.");
+        }
+
+        if (TestContext < 1 || TestTokens < 1)
+        {
+            throw new LociException($"The language task has a testContext of {TestContext} and testTokens of {TestTokens}: use at least 1 of each, or leave them out.");
         }
 
         if (VocabularyToLearn is null && Tokenizer is null or "")
@@ -80,8 +91,19 @@ public sealed record LanguageTask : ExperimentTask
     }
 
     /// <summary>Without the paths: the same text may lie elsewhere, and the fingerprint tells it from another.</summary>
-    internal override JsonObject ToJson() =>
-        JsonSerializer.SerializeToNode(this with { Training = null, Validation = null, Test = null }, ExperimentJson.Default.LanguageTask)!.AsObject();
+    internal override JsonObject ToJson()
+    {
+        var json = JsonSerializer.SerializeToNode(this with { Training = null, Validation = null, Test = null }, ExperimentJson.Default.LanguageTask)!.AsObject();
+        foreach (var name in (ReadOnlySpan<string>)["testContext", "testTokens"])
+        {
+            if (json[name] is null)
+            {
+                json.Remove(name); // as in results from before there were such settings
+            }
+        }
+
+        return json;
+    }
 
     private sealed class Prepared(LanguageTask task, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus validation, TokenizedCorpus? test) : IPreparedTask
     {
@@ -105,14 +127,16 @@ public sealed record LanguageTask : ExperimentTask
         public IReadOnlyList<string> Describe() =>
         [
             Invariant($"Language modelling: {training.TokenCount:#,0} tokens of training text ({training.ByteCount:#,0} bytes) in a vocabulary of {VocabularySize:#,0}, read in rows of {task.Context:#,0} tokens. Held-out text is read in windows of {task.Context:#,0} tokens with an empty memory at the start of each; every token is predicted once."),
-            Invariant($"The validation text ({validation.TokenCount:#,0} tokens) chooses the learning rate{(test is null ? " and is what is reported, for there is no test text" : Invariant($"; what is reported is the test text ({test.TokenCount:#,0} tokens)"))}. Word perplexity counts one end of line per line as a word, as is usual for WikiText."),
+            Invariant($"The validation text ({validation.TokenCount:#,0} tokens) chooses the learning rate{(test is null ? " and is what is reported, for there is no test text" : Invariant($"; what is reported is the test text ({Math.Min(task.TestTokens ?? long.MaxValue, test.TokenCount):#,0} tokens{(task.TestContext is { } window ? Invariant($", read in windows of {window:#,0}") : "")})"))}. Word perplexity counts one end of line per line as a word, as is usual for WikiText."),
         ];
 
         public ITrainingBatches CreateBatches(ulong seed) => new PackedSampler(training, task.Context, RandomGenerator.Hash(seed, SamplerStream));
 
         public ExperimentMeasurement Measure(LanguageModel model, ExperimentSet set, CancellationToken cancellationToken)
         {
-            var options = new PerplexityOptions { Context = task.Context, BatchRows = EvaluationRows, MaximumTokens = set == ExperimentSet.Curve ? task.CurveTokens : null };
+            var options = set == ExperimentSet.Test
+                ? new PerplexityOptions { Context = task.TestContext ?? task.Context, BatchRows = task.TestContext > task.Context ? 1 : EvaluationRows, MaximumTokens = task.TestTokens }
+                : new PerplexityOptions { Context = task.Context, BatchRows = EvaluationRows, MaximumTokens = set == ExperimentSet.Curve ? task.CurveTokens : null };
             var result = Perplexity.Measure(model, set == ExperimentSet.Test ? test ?? validation : validation, options, tokenizer, null, cancellationToken);
             Dictionary<string, double> values = new() { ["loss"] = result.Loss };
             if (result.BitsPerByte is { } bits)

@@ -17,8 +17,11 @@ public sealed record NeedleTask : ExperimentTask
     /// <inheritdoc/>
     public override string Kind => "needle";
 
-    /// <summary>RULER's tasks (<see cref="NeedleOptions.PresetNames"/>) that are mixed in training and each measured.</summary>
+    /// <summary>RULER's tasks (<see cref="NeedleOptions.PresetNames"/>) that are measured, each by itself.</summary>
     public IReadOnlyList<string> Needles { get; init; } = ["niah-single-1"];
+
+    /// <summary>RULER's tasks that are mixed in training; empty takes <see cref="Needles"/>. Those that ask for several values teach more with every example.</summary>
+    public IReadOnlyList<string> TrainingNeedles { get; init; } = [];
 
     /// <summary>How prompts are worded.</summary>
     public NeedleTemplate Template { get; init; } = NeedleTemplate.Short;
@@ -58,13 +61,15 @@ public sealed record NeedleTask : ExperimentTask
 
     internal override int RowLength => Length;
 
+    private IReadOnlyList<string> TrainedNeedles => TrainingNeedles.Count > 0 ? TrainingNeedles : Needles;
+
     private IReadOnlyList<int> Lengths => TrainingLengths.Count > 0 ? TrainingLengths : [Length];
 
     /// <inheritdoc/>
     public override void Validate()
     {
         Require(Needles is { Count: > 0 } && TestLengths is { Count: > 0 } && Depths is { Count: > 0 }, "The needle task needs at least one of needles, testLengths and depths.");
-        foreach (var name in Needles)
+        foreach (var name in Needles.Concat(TrainingNeedles))
         {
             OptionsOf(name).Validate();
         }
@@ -84,7 +89,7 @@ public sealed record NeedleTask : ExperimentTask
         ArgumentNullException.ThrowIfNull(haystack);
         var (training, _) = Divide(haystack);
         List<string> texts = [];
-        foreach (var name in Needles)
+        foreach (var name in TrainedNeedles)
         {
             NeedleGenerator generator = new(OptionsOf(name), text => (Encoding.UTF8.GetByteCount(text) + 3) / 4, training);
             RandomGenerator random = new(RandomGenerator.Hash(EvaluationSeed, Prepared.TokenizerStream));
@@ -176,7 +181,7 @@ public sealed record NeedleTask : ExperimentTask
 
         public IReadOnlyList<string> Describe() =>
         [
-            Invariant($"Needles in a haystack as in RULER (Hsieh et al., 2024, arXiv 2404.06654): {string.Join(", ", _task.Needles)}, with the {(_task.Template == NeedleTemplate.Short ? "short wording of Loci" : "wording of RULER")} and numbers of {_task.Digits} digits. Models are trained on contexts of {string.Join(", ", _task.Lengths.Select(length => Invariant($"{length:#,0}")))} tokens, in rows of {_task.Length:#,0}, to predict the tokens of the answer and nothing else; the vocabulary has {VocabularySize:#,0} tokens."),
+            Invariant($"Needles in a haystack as in RULER (Hsieh et al., 2024, arXiv 2404.06654): {string.Join(", ", _task.Needles)}{(_task.TrainingNeedles.Count > 0 ? Invariant($" (training mixes {string.Join(", ", _task.TrainingNeedles)})") : "")}, with the {(_task.Template == NeedleTemplate.Short ? "short wording of Loci" : "wording of RULER")} and numbers of {_task.Digits} digits. Models are trained on contexts of {string.Join(", ", _task.Lengths.Select(length => Invariant($"{length:#,0}")))} tokens, in rows of {_task.Length:#,0}, to predict the tokens of the answer and nothing else; the vocabulary has {VocabularySize:#,0} tokens."),
             Invariant($"Accuracy is the part of the examples in which every token of the answer is the most likely one, which is when greedy decoding writes it. Measured on {_task.TestExamples} examples for each task, length and depth ({string.Join(", ", _task.Depths.Select(depth => Invariant($"{depth:0.##}")))}), in other prose than is trained on; {_task.ValidationExamples} further ones for each task and depth, at {_task.Lengths.Max():#,0} tokens, choose the learning rate."),
         ];
 
@@ -311,7 +316,7 @@ public sealed record NeedleTask : ExperimentTask
 
         private sealed class Batches(Prepared prepared, ulong seed) : ITrainingBatches
         {
-            private readonly NeedleGenerator[] _generators = [.. prepared._task.Needles.Select(name => new NeedleGenerator(prepared._task.OptionsOf(name), prepared.Tokenizer, prepared._training))];
+            private readonly NeedleGenerator[] _generators = [.. prepared._task.TrainedNeedles.Select(name => new NeedleGenerator(prepared._task.OptionsOf(name), prepared.Tokenizer, prepared._training))];
             private readonly RandomGenerator _random = new(0);
             private long _taken;
 
