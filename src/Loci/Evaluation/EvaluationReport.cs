@@ -183,7 +183,7 @@ public static class EvaluationReport
         return new HeatMap($"{Capital(metric.Title)} of {result.Model} by {crossing.First} (columns) and {crossing.Second} (rows)", Heading(metric), columns, [.. rows.Select(row =>
         {
             double[] values = [.. columns.Select(column => crossing.Cells.FirstOrDefault(cell => cell.First == column && cell.Second == row)?.Metrics.GetValueOrDefault(metric.Name)?.Value * Scale(metric) ?? double.NaN)];
-            return new HeatMapRow(row, values, string.Join("\n", columns.Zip(values, (column, value) => $"{crossing.First} {column}, {crossing.Second} {row}: {(double.IsNaN(value) ? "no examples" : Format(metric, value / Scale(metric)))}")));
+            return new HeatMapRow(row, values, string.Join("\n", columns.Zip(values, (column, value) => $"{crossing.First} {column}, {crossing.Second} {row}: {(double.IsNaN(value) ? "no examples" : value.ToString(FormatOf(metric, value), CultureInfo.InvariantCulture))}")));
         })])
         {
             Maximum = metric.Unit == "%" ? 100 : null,
@@ -278,13 +278,15 @@ public static class EvaluationReport
 
     private static double Scale(TaskMetric metric) => metric.Unit == "%" ? 100 : 1;
 
-    private static string Text(TaskMetric metric, EvaluationStatistic value) => Format(metric, value.Value) + (value.StandardError is { } error ? " ± " + Format(metric, error) : "");
-
-    private static string Format(TaskMetric metric, double value)
+    private static string Text(TaskMetric metric, EvaluationStatistic value)
     {
-        var shown = value * Scale(metric);
-        return shown.ToString(metric.Unit == "%" ? "0.00" : Math.Abs(shown) switch { < 10 => "0.0000", < 1000 => "0.00", _ => "#,0.0" }, CultureInfo.InvariantCulture);
+        var format = FormatOf(metric, value.Value);
+        return Format(value.Value) + (value.StandardError is { } error ? " ± " + Format(error) : "");
+
+        string Format(double number) => (number * Scale(metric)).ToString(format, CultureInfo.InvariantCulture);
     }
+
+    private static string FormatOf(TaskMetric metric, double value) => metric.Unit == "%" ? "0.00" : Math.Abs(value) switch { < 10 => "0.0000", < 1000 => "0.00", _ => "#,0.0" };
 
     private static string Capital(string text) => text.Length > 0 ? char.ToUpperInvariant(text[0]) + text[1..] : text;
 
