@@ -35,9 +35,7 @@ internal static class CommandLine
         root.Add(AskCommand.Create());
         root.Add(ChatCommand.Create());
         root.Add(InspectCommand.Create());
-        var evaluate = new Command("eval", "Measures a model.");
-        evaluate.Add(PerplexityCommand.Create());
-        root.Add(evaluate);
+        root.Add(EvalCommand.Create());
         var tokenizer = new Command("tokenizer", "Makes tokenizers.");
         tokenizer.Add(TokenizerTrainCommand.Create());
         root.Add(tokenizer);
@@ -58,15 +56,16 @@ internal static class CommandLine
         {
             var isOption = token.StartsWith('-');
             var names = isOption ? command.Options.Select(option => option.Name) : command.Subcommands.Select(subcommand => subcommand.Name);
-            var nearest = names.MinBy(name => Distance(name, token));
-            return $"There is no {(isOption ? "option" : command.Subcommands.Count > 0 ? "command" : "argument")} '{token}' here"
-                + (nearest is not null && Distance(nearest, token) <= 2 ? $"; did you mean {nearest}?" : ".");
+            return $"There is no {(isOption ? "option" : command.Subcommands.Count > 0 ? "command" : "argument")} '{token}' here" + (Nearest(names, token) is { } nearest ? $"; did you mean {nearest}?" : ".");
         }
 
         return command.Subcommands.Count > 0 && command.Action is null
             ? $"{PathOf(command)} needs a command: {string.Join(", ", command.Subcommands.Select(subcommand => subcommand.Name))}."
             : Sentence(result.Errors[0].Message);
     }
+
+    /// <summary>The name that a word was probably meant to be; null where none is near.</summary>
+    public static string? Nearest(IEnumerable<string> names, string word) => names.MinBy(name => Distance(name, word)) is { } nearest && Distance(nearest, word) <= 2 ? nearest : null;
 
     /// <summary>Characters to insert, remove or replace to get from one word to another (Levenshtein, 1966).</summary>
     private static int Distance(string from, string to)

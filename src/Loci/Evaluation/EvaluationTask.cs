@@ -31,7 +31,7 @@ public abstract class EvaluationExample
     /// <summary>What the model is asked, in the order of the responses.</summary>
     public abstract IReadOnlyList<EvaluationRequest> Requests { get; }
 
-    /// <summary>What results are taken apart by, such as <c>("length", "4096")</c>; the values of a slice are shown in the order in which the examples bring them.</summary>
+    /// <summary>What results are taken apart by, such as <c>("length", "4096")</c>; the values of a slice are shown in the order in which the examples bring them, numbers in ascending order.</summary>
     public virtual IReadOnlyList<(string Slice, string Value)> Slices => [];
 
     /// <summary>Judges the responses.</summary>
@@ -71,6 +71,9 @@ public abstract class EvaluationTask
     /// <summary>Its name on the command line: lower-case letters, digits and dashes.</summary>
     public abstract string Name { get; }
 
+    /// <summary>A name by which the tasks of one family are asked for together; the task's own where it has none.</summary>
+    public virtual string Group => Name;
+
     /// <summary>What people call it.</summary>
     public abstract string Title { get; }
 
@@ -82,6 +85,9 @@ public abstract class EvaluationTask
 
     /// <summary>Where its data can be had and in which format; null where it ships with Loci or is generated.</summary>
     public virtual string? DataSource => null;
+
+    /// <summary>Whether it asks in text, for which the model needs a tokenizer, rather than in token ids.</summary>
+    public virtual bool NeedsTokenizer => true;
 
     /// <summary>The names of the <see cref="TaskOptions.Settings"/> that it knows.</summary>
     public virtual IReadOnlyList<string> SettingNames => [];

@@ -6,6 +6,7 @@ public static class EvaluationTasks
     /// <summary>All tasks, those of one family beside each other.</summary>
     public static IReadOnlyList<EvaluationTask> All { get; } =
     [
+        new Recall.MultiQueryRecallTask(),
     ];
 
     /// <summary>A task by its name.</summary>
