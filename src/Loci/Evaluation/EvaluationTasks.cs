@@ -1,3 +1,6 @@
+using Loci.Evaluation.Babi;
+using Loci.Evaluation.Ruler;
+
 namespace Loci.Evaluation;
 
 /// <summary>The tasks that there are.</summary>
@@ -7,6 +10,19 @@ public static class EvaluationTasks
     public static IReadOnlyList<EvaluationTask> All { get; } =
     [
         new Recall.MultiQueryRecallTask(),
+        new NeedleTask("niah-single-1", "Needle in noise", "A number of a key is hidden in repeated sentences; which is it?"),
+        new NeedleTask("niah-single-2", "Needle in prose", "A number of a key is hidden in prose; which is it?"),
+        new NeedleTask("niah-single-3", "UUID in prose", "A UUID of a key is hidden in prose; which is it?"),
+        new NeedleTask("niah-multikey-1", "Needle among four", "Numbers of four keys are hidden in prose; which is that of one of them?"),
+        new NeedleTask("niah-multikey-2", "Needle among needles", "A number of a key stands among many of other keys; which is it?"),
+        new NeedleTask("niah-multikey-3", "UUID among UUIDs", "A UUID of a UUID stands among many of others; which is it?"),
+        new NeedleTask("niah-multivalue", "Four values of a key", "Four numbers of a key are hidden in prose; which are they?"),
+        new NeedleTask("niah-multiquery", "Values of four keys", "Numbers of four keys are hidden in prose; which are they?"),
+        new VariableTrackingTask(),
+        new CommonWordsTask(),
+        new FrequentWordsTask(),
+        new BabiTask(),
+        new BabiLongTask(),
     ];
 
     /// <summary>A task by its name.</summary>
