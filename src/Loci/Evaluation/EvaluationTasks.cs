@@ -1,3 +1,7 @@
+using Loci.Evaluation.LongBench;
+using Loci.Evaluation.MultipleChoice;
+using Loci.Evaluation.Retrieval;
+
 namespace Loci.Evaluation;
 
 /// <summary>The tasks that there are.</summary>
@@ -6,6 +10,23 @@ public static class EvaluationTasks
     /// <summary>All tasks, those of one family beside each other.</summary>
     public static IReadOnlyList<EvaluationTask> All { get; } =
     [
+        new LambadaTask(),
+        new PiqaTask(),
+        new HellaSwagTask(),
+        new WinoGrandeTask(),
+        new ArcEasyTask(),
+        new ArcChallengeTask(),
+        new SiqaTask(),
+        new BoolQTask(),
+        new SwdeTask(),
+        new FdaTask(),
+        new SquadTask(),
+        new TriviaQaTask(),
+        new DropTask(),
+        new NqTask(),
+        new XquadTask(),
+        new RecordsTask(),
+        .. LongBenchTask.All,
     ];
 
     /// <summary>A task by its name.</summary>
