@@ -1,5 +1,8 @@
 using Loci.Evaluation.Babi;
 using Loci.Evaluation.Ruler;
+using Loci.Evaluation.LongBench;
+using Loci.Evaluation.MultipleChoice;
+using Loci.Evaluation.Retrieval;
 
 namespace Loci.Evaluation;
 
@@ -23,6 +26,23 @@ public static class EvaluationTasks
         new FrequentWordsTask(),
         new BabiTask(),
         new BabiLongTask(),
+        new LambadaTask(),
+        new PiqaTask(),
+        new HellaSwagTask(),
+        new WinoGrandeTask(),
+        new ArcEasyTask(),
+        new ArcChallengeTask(),
+        new SiqaTask(),
+        new BoolQTask(),
+        new SwdeTask(),
+        new FdaTask(),
+        new SquadTask(),
+        new TriviaQaTask(),
+        new DropTask(),
+        new NqTask(),
+        new XquadTask(),
+        new RecordsTask(),
+        .. LongBenchTask.All,
     ];
 
     /// <summary>A task by its name.</summary>
