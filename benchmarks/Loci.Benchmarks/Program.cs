@@ -6,6 +6,7 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["read"] = CachedReadBenchmark.Run,
     ["layer"] = LayerBenchmark.Run,
     ["overhead"] = CacheOverheadBenchmark.Run,
+    ["context"] = ContextBenchmark.Run,
     ["step"] = TrainingStepBenchmark.Run,
     ["session"] = SessionBenchmark.Run,
     ["decode"] = DecodeBenchmark.Run,

@@ -10,7 +10,7 @@ using Loci.Numerics;
 namespace Loci.Experiments;
 
 /// <summary>
-/// Needles in a haystack, as RULER makes them: <c>"kind": "needle"</c>. Models learn on short contexts and are measured on short and long ones. Only the tokens of the answer are predicted.
+/// Needles in a haystack, as RULER makes them: <c>"kind": "needle"</c>. Models learn on short contexts and are measured on short and long ones.
 /// </summary>
 public sealed record NeedleTask : ExperimentTask
 {
@@ -29,11 +29,20 @@ public sealed record NeedleTask : ExperimentTask
     /// <summary>Digits of numbers.</summary>
     public int Digits { get; init; } = 7;
 
+    /// <summary>What keys are; null for what each of RULER's tasks has. Numbers take the fewest tokens, so that short contexts hold an example.</summary>
+    public NeedleKind? Keys { get; init; }
+
     /// <summary>T, the tokens of a training row; several shorter examples share one, each with a memory of its own.</summary>
     public int Length { get; init; } = 512;
 
     /// <summary>Lengths of the examples trained on, in tokens: each row takes one at random. Empty takes <see cref="Length"/> alone.</summary>
     public IReadOnlyList<int> TrainingLengths { get; init; } = [];
+
+    /// <summary>Rows of the training over which <see cref="TrainingLengths"/> come in, in their order; 0 mixes all from the start.</summary>
+    public int CurriculumRows { get; init; }
+
+    /// <summary>Whether training predicts all tokens of the examples, as language models do, rather than those of the answer alone.</summary>
+    public bool PredictText { get; init; }
 
     /// <summary>Lengths that are reported, in tokens.</summary>
     public IReadOnlyList<int> TestLengths { get; init; } = [512, 1024, 2048, 4096];
@@ -74,7 +83,8 @@ public sealed record NeedleTask : ExperimentTask
             OptionsOf(name).Validate();
         }
 
-        Require(Length >= 32 && Lengths.All(length => length >= 32 && length <= Length), $"The needle task's training lengths must be from 32 to its length, {Length}.");
+        Require(Length >= 16 && Lengths.All(length => length >= 16 && length <= Length), $"The needle task's training lengths must be from 16 to its length, {Length}.");
+        Require(CurriculumRows >= 0, $"The lengths of the needle task come in over {CurriculumRows} rows: use 0 or more.");
         Require(TestLengths.All(length => length >= 32), "The needle task's test lengths must be at least 32 tokens.");
         Require(Depths.All(depth => depth is >= 0 and <= 1), "The needle task's depths must be from 0 to 1.");
         Require(TestExamples >= 1 && ValidationExamples >= 1, "The needle task needs at least 1 test and 1 validation example for every length and depth.");
@@ -118,7 +128,7 @@ public sealed record NeedleTask : ExperimentTask
     internal override JsonObject ToJson() => JsonSerializer.SerializeToNode(this with { Haystack = null }, ExperimentJson.Default.NeedleTask)!.AsObject();
 
     private NeedleOptions OptionsOf(string name) =>
-        NeedleOptions.Preset(name) with { Template = Template, NumberDigits = Digits, AnswerTokens = null, StartsAnywhere = true };
+        NeedleOptions.Preset(name) with { Template = Template, NumberDigits = Digits, Keys = Keys ?? NeedleOptions.Preset(name).Keys, AnswerTokens = null, StartsAnywhere = true };
 
     private static (HaystackText Training, HaystackText Held) Divide(HaystackText haystack)
     {
@@ -181,7 +191,7 @@ public sealed record NeedleTask : ExperimentTask
 
         public IReadOnlyList<string> Describe() =>
         [
-            Invariant($"Needles in a haystack as in RULER (Hsieh et al., 2024, arXiv 2404.06654): {string.Join(", ", _task.Needles)}{(_task.TrainingNeedles.Count > 0 ? Invariant($" (training mixes {string.Join(", ", _task.TrainingNeedles)})") : "")}, with the {(_task.Template == NeedleTemplate.Short ? "short wording of Loci" : "wording of RULER")} and numbers of {_task.Digits} digits. Models are trained on contexts of {string.Join(", ", _task.Lengths.Select(length => Invariant($"{length:#,0}")))} tokens, in rows of {_task.Length:#,0}, to predict the tokens of the answer and nothing else; the vocabulary has {VocabularySize:#,0} tokens."),
+            Invariant($"Needles in a haystack as in RULER (Hsieh et al., 2024, arXiv 2404.06654): {string.Join(", ", _task.Needles)}{(_task.TrainingNeedles.Count > 0 ? Invariant($" (training mixes {string.Join(", ", _task.TrainingNeedles)})") : "")}, with the {(_task.Template == NeedleTemplate.Short ? "short wording of Loci" : "wording of RULER")} and numbers of {_task.Digits} digits{(_task.Keys is { } keys ? $" and {keys.ToString().ToLowerInvariant()} as keys" : "")}. Models are trained on contexts of {string.Join(", ", _task.Lengths.Select(length => Invariant($"{length:#,0}")))} tokens, in rows of {_task.Length:#,0}{(_task.CurriculumRows > 0 ? Invariant($", the longer ones coming in over the first {_task.CurriculumRows:#,0} rows") : "")}, to predict {(_task.PredictText ? "every token" : "the tokens of the answer and nothing else")}; the vocabulary has {VocabularySize:#,0} tokens."),
             Invariant($"Accuracy is the part of the examples in which every token of the answer is the most likely one, which is when greedy decoding writes it. Measured on {_task.TestExamples} examples for each task, length and depth ({string.Join(", ", _task.Depths.Select(depth => Invariant($"{depth:0.##}")))}), in other prose than is trained on; {_task.ValidationExamples} further ones for each task and depth, at {_task.Lengths.Max():#,0} tokens, choose the learning rate."),
         ];
 
@@ -349,9 +359,11 @@ public sealed record NeedleTask : ExperimentTask
                 batch.Clear();
                 for (var row = 0; row < batch.Rows; row++)
                 {
-                    _random.Reset(seed, (ulong)_taken++);
+                    var number = _taken++;
+                    _random.Reset(seed, (ulong)number);
                     var lengths = prepared._task.Lengths;
-                    var length = lengths[_random.NextInt32(lengths.Count)];
+                    var available = number >= prepared._task.CurriculumRows ? lengths.Count : 1 + (int)(number * (lengths.Count - 1) / prepared._task.CurriculumRows);
+                    var length = lengths[_random.NextInt32(available)];
                     int position = row * Length, end = position + Length;
                     for (; position + length <= end; position += length)
                     {
@@ -371,8 +383,9 @@ public sealed record NeedleTask : ExperimentTask
                 inputs[count..].Fill(prepared.Tokenizer.EndOfTextId);
                 targets.Fill(TokenBatch.Ignored);
                 tokens.AsSpan(0, count).CopyTo(inputs);
-                tokens.AsSpan(answer).CopyTo(targets[(answer - 1)..]);
-                batch.AddSequence(position, tokens.Length - answer);
+                var first = prepared._task.PredictText ? 1 : answer;
+                tokens.AsSpan(first).CopyTo(targets[(first - 1)..]);
+                batch.AddSequence(position, tokens.Length - first);
             }
         }
     }

@@ -27,6 +27,9 @@ public sealed record RecallTask : ExperimentTask
     /// <summary>Sizes of sequences that are mixed instead of <see cref="Length"/> and <see cref="Pairs"/>; null for none.</summary>
     public IReadOnlyList<RecallSize>? Sizes { get; init; }
 
+    /// <summary>Rows of the training over which <see cref="Sizes"/> come in, in their order; 0 mixes all from the start.</summary>
+    public int CurriculumRows { get; init; }
+
     /// <summary>The exponent of the power law of the queries' places.</summary>
     public double PowerA { get; init; } = Defaults.PowerA;
 
@@ -47,7 +50,7 @@ public sealed record RecallTask : ExperimentTask
 
     internal override int RowLength => Length;
 
-    internal MultiQueryRecallOptions Options => new() { VocabularySize = VocabularySize, Length = Length, Pairs = Pairs, Sizes = Sizes, PowerA = PowerA, RandomNonQueries = RandomNonQueries };
+    internal MultiQueryRecallOptions Options => new() { VocabularySize = VocabularySize, Length = Length, Pairs = Pairs, Sizes = Sizes, CurriculumRows = CurriculumRows, PowerA = PowerA, RandomNonQueries = RandomNonQueries };
 
     /// <inheritdoc/>
     public override void Validate()
@@ -75,6 +78,11 @@ public sealed record RecallTask : ExperimentTask
         if (Sizes is null)
         {
             json.Remove("sizes"); // as in results from before there were sizes
+        }
+
+        if (CurriculumRows == 0)
+        {
+            json.Remove("curriculumRows");
         }
 
         return json;
@@ -107,7 +115,7 @@ public sealed record RecallTask : ExperimentTask
             {
                 return
                 [
-                    Invariant($"Multi-query associative recall (Arora et al., 2023, arXiv 2312.04927): sequences begin with pairs of a key and a value; later every key comes once more, and the model is to name its value. Sizes are mixed in training and measured by themselves: {string.Join(", ", task.Options.MeasuredSizes.Select(size => Invariant($"{size.Pairs} pairs in {size.Length} tokens")))}. Vocabulary {task.VocabularySize:#,0}, half of it keys; the distances of the queries from the pairs follow a power law (a = {task.PowerA}); the other positions are {(task.RandomNonQueries ? "random tokens" : "blank")}."),
+                    Invariant($"Multi-query associative recall (Arora et al., 2023, arXiv 2312.04927): sequences begin with pairs of a key and a value; later every key comes once more, and the model is to name its value. Sizes are mixed in training{(task.CurriculumRows > 0 ? Invariant($", coming in one after the other over the first {task.CurriculumRows:#,0} rows,") : "")} and measured by themselves: {string.Join(", ", task.Options.MeasuredSizes.Select(size => Invariant($"{size.Pairs} pairs in {size.Length} tokens")))}. Vocabulary {task.VocabularySize:#,0}, half of it keys; the distances of the queries from the pairs follow a power law (a = {task.PowerA}); the other positions are {(task.RandomNonQueries ? "random tokens" : "blank")}."),
                     Invariant($"Accuracy is the part of the queries at which the most likely token is the right one; the first column is over the queries of all sizes. Naming any value at random is right in {100.0 / (task.VocabularySize - (task.VocabularySize / 2)):0.00} %. Measured on {task.TestRows:#,0} test sequences of each size, the same for all runs and from another random stream than those trained on; {task.ValidationRows:#,0} further ones choose the learning rate."),
                 ];
             }

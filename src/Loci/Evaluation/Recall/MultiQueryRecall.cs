@@ -68,10 +68,12 @@ public sealed class MultiQueryRecall : ITrainingBatches
         batch.Clear();
         for (var row = 0; row < batch.Rows; row++)
         {
-            _random.Reset(_seed, (ulong)_taken++);
+            var number = _taken++;
+            _random.Reset(_seed, (ulong)number);
             if (Options.Sizes is { } sizes)
             {
-                FillMixed(batch, row, sizes[sizes.Count == 1 ? 0 : _random.NextInt32(sizes.Count)]);
+                var available = number >= Options.CurriculumRows ? sizes.Count : 1 + (int)(number * (sizes.Count - 1) / Options.CurriculumRows);
+                FillMixed(batch, row, sizes[available == 1 ? 0 : _random.NextInt32(available)]);
                 continue;
             }
 

@@ -20,6 +20,9 @@ public sealed record MultiQueryRecallOptions
     /// <summary>Sizes of sequences to be mixed: every row takes one at random and holds as many sequences of it as fit, each with a memory of its own. Where there are any, <see cref="Pairs"/> is ignored.</summary>
     public IReadOnlyList<RecallSize>? Sizes { get; init; }
 
+    /// <summary>Rows over which <see cref="Sizes"/> come in, in their order: the first rows take the first size, later ones any of those that are in. 0 mixes all from the start.</summary>
+    public int CurriculumRows { get; init; }
+
     /// <summary>The exponent of the power law of the queries' places: place i, from 1, has the weight i^(a - 1). 1 is uniform, 0.01 favours early places.</summary>
     public double PowerA { get; init; } = 0.01;
 
@@ -49,6 +52,7 @@ public sealed record MultiQueryRecallOptions
             }
         }
 
+        Require(CurriculumRows >= 0, $"The sizes of the recall task come in over {CurriculumRows} rows: use 0 or more.");
         Require(PowerA > 0 && double.IsFinite(PowerA), $"The power of the queries' places is {PowerA}: use a positive number, such as 0.01, or 1 for uniform places.");
         return this;
     }

@@ -61,7 +61,7 @@ public static class RecallMeasurement
         foreach (var size in options.MeasuredSizes)
         {
             var sizeSeed = RandomGenerator.Hash(seed, isMixed ? ((ulong)size.Length << 32) | (uint)size.Pairs : (ulong)size.Pairs);
-            counter.Count(new MultiQueryRecall(options with { Length = size.Length, Pairs = [size.Pairs], Sizes = null }, sizeSeed), size, rows, cancellationToken);
+            counter.Count(new MultiQueryRecall(options with { Length = size.Length, Pairs = [size.Pairs], Sizes = null, CurriculumRows = 0 }, sizeSeed), size, rows, cancellationToken);
         }
 
         return counter.Result();
