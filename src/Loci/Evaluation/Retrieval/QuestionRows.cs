@@ -9,6 +9,11 @@ namespace Loci.Evaluation.Retrieval;
 /// </summary>
 internal static class QuestionRows
 {
+    private static readonly string[] PassageFields = ["context", "passage"];
+    private static readonly string[] AnswerFields = ["answers", "answer", "value", "aliases"];
+    private static readonly string[] TextFields = ["text", "value", "aliases"];
+    private static readonly string[] DateFields = ["day", "month", "year"];
+
     /// <summary>The items of a row: one, or all of a published document.</summary>
     public static IEnumerable<RetrievalItem> Read(TaskRow row)
     {
@@ -134,7 +139,7 @@ internal static class QuestionRows
         else if (answer.Find("date") is { } json)
         {
             var date = answer.Inside(json);
-            var text = string.Join(' ', new[] { "day", "month", "year" }.Where(date.Has).Select(date.Text).Where(part => part.Length > 0));
+            var text = string.Join(' ', DateFields.Where(date.Has).Select(date.Text).Where(part => part.Length > 0));
             if (text.Length > 0)
             {
                 answers.Add(new GoldAnswer(text));
@@ -142,7 +147,7 @@ internal static class QuestionRows
         }
     }
 
-    private static RetrievalItem Ask(string passage, string question, IReadOnlyList<GoldAnswer> answers) => new()
+    private static RetrievalItem Ask(string passage, string question, List<GoldAnswer> answers) => new()
     {
         Form = PromptForm.Question,
         Document = passage,
@@ -163,13 +168,13 @@ internal static class QuestionRows
             return string.Join('\n', passages.EnumerateArray().Select(passage => row.Inside(passage).Text("text")));
         }
 
-        return new[] { "context", "passage" }.Where(row.Has).Select(row.Text).FirstOrDefault();
+        return PassageFields.Where(row.Has).Select(row.Text).FirstOrDefault();
     }
 
     private static List<GoldAnswer> Answers(TaskRow row)
     {
         var texts = new List<string>();
-        foreach (var field in new[] { "answers", "answer", "value", "aliases" })
+        foreach (var field in AnswerFields)
         {
             if (row.Find(field) is { } json)
             {
@@ -201,7 +206,7 @@ internal static class QuestionRows
 
                 break;
             case JsonValueKind.Object:
-                foreach (var field in new[] { "text", "value", "aliases" })
+                foreach (var field in TextFields)
                 {
                     if (json.TryGetProperty(field, out var inside))
                     {
