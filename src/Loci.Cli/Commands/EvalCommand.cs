@@ -64,8 +64,10 @@ internal sealed class EvalCommand
 
     private int Run(ParseResult result)
     {
-        var tasks = FindTasks(result.GetValue(_tasks) ?? []);
-        var models = FindModels(result.GetValue(_models) ?? []);
+        string[] names = result.GetValue(_tasks) ?? [], folders = result.GetValue(_models) ?? [];
+        RequireNoOptions(result.CommandResult.Command, names.Concat(folders));
+        var tasks = FindTasks(names, folders);
+        var models = FindModels(folders);
         var options = ReadOptions(result, tasks);
         var session = _memory.Read(result);
         RequireFiles(options.Values, models);
@@ -186,11 +188,26 @@ internal sealed class EvalCommand
         }
     }
 
+    /// <summary>An option that does not exist is taken for one more task or model.</summary>
+    private static void RequireNoOptions(Command command, IEnumerable<string> values)
+    {
+        if (values.FirstOrDefault(value => value.StartsWith('-')) is { } unknown)
+        {
+            var nearest = CommandLine.Nearest(command.Options.Select(option => option.Name), unknown);
+            throw new UsageException($"There is no option '{unknown}' here{(nearest is null ? "." : $"; did you mean {nearest}?")} See loci eval --help.");
+        }
+    }
+
     /// <summary>The tasks of names, of which some may be groups, each once.</summary>
-    private static List<EvaluationTask> FindTasks(IReadOnlyList<string> names)
+    private static List<EvaluationTask> FindTasks(IReadOnlyList<string> names, IReadOnlyList<string> models)
     {
         if (names.Count == 0)
         {
+            if (models.FirstOrDefault(model => Named(model).Count > 0 && !Directory.Exists(model)) is { } task)
+            {
+                throw new UsageException($"loci eval takes everything after --model for folders: name the task first, as in loci eval {task} --model FOLDER.");
+            }
+
             throw new UsageException($"loci eval needs a task, such as {EvaluationTasks.All[0].Name}, or a command: list, perplexity. See loci eval --help.");
         }
 
