@@ -14,7 +14,9 @@ internal sealed class EvalCommand
     private readonly Argument<string[]> _tasks = new("TASK") { Description = "The tasks, or the names of groups of them; loci eval list shows them.", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<string[]> _models = new("--model")
     {
-        Description = "Folder of a model: a run, or any folder with its files. Several are compared.", HelpName = "FOLDER", AllowMultipleArgumentsPerToken = true,
+        Description = "Folder of a model: a run, or any folder with its files. Several are compared.",
+        HelpName = "FOLDER",
+        AllowMultipleArgumentsPerToken = true,
     };
 
     private readonly Option<string[]> _data = new("--data") { Description = "Where the data of a task is. May be given several times.", HelpName = "TASK=PATH" };
@@ -64,8 +66,10 @@ internal sealed class EvalCommand
 
     private int Run(ParseResult result)
     {
-        var tasks = FindTasks(result.GetValue(_tasks) ?? []);
-        var models = FindModels(result.GetValue(_models) ?? []);
+        string[] names = result.GetValue(_tasks) ?? [], folders = result.GetValue(_models) ?? [];
+        RequireNoOptions(result.CommandResult.Command, names.Concat(folders));
+        var tasks = FindTasks(names, folders);
+        var models = FindModels(folders);
         var options = ReadOptions(result, tasks);
         var session = _memory.Read(result);
         RequireFiles(options.Values, models);
@@ -150,7 +154,7 @@ internal sealed class EvalCommand
     }
 
     /// <summary>Finds out what is missing before the first long task rather than after it.</summary>
-    private static void RequireAll(LanguageEvaluationModel model, IReadOnlyList<EvaluationTask> tasks, Dictionary<EvaluationTask, TaskOptions> options, bool isFirst, CancellationToken cancellationToken)
+    private static void RequireAll(LanguageEvaluationModel model, List<EvaluationTask> tasks, Dictionary<EvaluationTask, TaskOptions> options, bool isFirst, CancellationToken cancellationToken)
     {
         foreach (var task in tasks)
         {
@@ -186,11 +190,26 @@ internal sealed class EvalCommand
         }
     }
 
-    /// <summary>The tasks of names, of which some may be groups, each once.</summary>
-    private static List<EvaluationTask> FindTasks(IReadOnlyList<string> names)
+    /// <summary>An option that does not exist is taken for one more task or model.</summary>
+    private static void RequireNoOptions(Command command, IEnumerable<string> values)
     {
-        if (names.Count == 0)
+        if (values.FirstOrDefault(value => value.StartsWith('-')) is { } unknown)
         {
+            var nearest = CommandLine.Nearest(command.Options.Select(option => option.Name), unknown);
+            throw new UsageException($"There is no option '{unknown}' here{(nearest is null ? "." : $"; did you mean {nearest}?")} See loci eval --help.");
+        }
+    }
+
+    /// <summary>The tasks of names, of which some may be groups, each once.</summary>
+    private static List<EvaluationTask> FindTasks(string[] names, string[] models)
+    {
+        if (names.Length == 0)
+        {
+            if (models.FirstOrDefault(model => Named(model).Count > 0 && !Directory.Exists(model)) is { } task)
+            {
+                throw new UsageException($"loci eval takes everything after --model for folders: name the task first, as in loci eval {task} --model FOLDER.");
+            }
+
             throw new UsageException($"loci eval needs a task, such as {EvaluationTasks.All[0].Name}, or a command: list, perplexity. See loci eval --help.");
         }
 
@@ -205,9 +224,9 @@ internal sealed class EvalCommand
     private static UsageException Unknown(string name, IEnumerable<string> names) =>
         new($"There is no task '{name}'{(CommandLine.Nearest(names, name) is { } nearest ? $"; did you mean {nearest}?" : ".")} See loci eval list.");
 
-    private static List<(string Name, string Path)> FindModels(IReadOnlyList<string> paths)
+    private static List<(string Name, string Path)> FindModels(string[] paths)
     {
-        if (paths.Count == 0)
+        if (paths.Length == 0)
         {
             throw new UsageException("loci eval needs a model: give its folder with --model FOLDER.");
         }
@@ -227,7 +246,7 @@ internal sealed class EvalCommand
         return [.. models.Select(model => models.Count(other => other.Name == model.Name) > 1 || model.Name.Length == 0 ? (model.Path, model.Path) : model)];
     }
 
-    private Dictionary<EvaluationTask, TaskOptions> ReadOptions(ParseResult result, IReadOnlyList<EvaluationTask> tasks)
+    private Dictionary<EvaluationTask, TaskOptions> ReadOptions(ParseResult result, List<EvaluationTask> tasks)
     {
         var general = new TaskOptions
         {
@@ -282,7 +301,7 @@ internal sealed class EvalCommand
     }
 
     /// <summary>The tasks that an option is for, of those that are run.</summary>
-    private static List<EvaluationTask> Asked(string name, string option, IReadOnlyList<EvaluationTask> tasks)
+    private static List<EvaluationTask> Asked(string name, string option, List<EvaluationTask> tasks)
     {
         var named = Named(name);
         if (named.Count == 0)
@@ -313,7 +332,7 @@ internal sealed class EvalCommand
 
     private static double? ParseDepth(string text) => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var depth) && depth is >= 0 and <= 1 ? depth : null;
 
-    private static void RequireFiles(IEnumerable<TaskOptions> options, IReadOnlyList<(string Name, string Path)> models)
+    private static void RequireFiles(IEnumerable<TaskOptions> options, List<(string Name, string Path)> models)
     {
         foreach (var (_, path) in models)
         {

@@ -191,7 +191,10 @@ public sealed record EvaluatedExample(
             RollingRequest rolling => new JsonObject { ["kind"] = "rolling", ["text"] = Text(rolling.Text) },
             GenerationRequest generation => new JsonObject
             {
-                ["kind"] = "generation", ["context"] = Text(generation.Context), ["until"] = new JsonArray([.. generation.Until.Select(text => (JsonNode)text)]), ["maximumTokens"] = generation.MaximumTokens,
+                ["kind"] = "generation",
+                ["context"] = Text(generation.Context),
+                ["until"] = new JsonArray([.. generation.Until.Select(text => (JsonNode)text)]),
+                ["maximumTokens"] = generation.MaximumTokens,
             },
             _ => new JsonObject { ["kind"] = request.GetType().Name },
         };

@@ -56,7 +56,7 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
     }
 
     /// <summary>The same rows as <see cref="RecallMeasurement"/> measures on with the same seed.</summary>
-    private static IEnumerable<EvaluationExample> Examples(IReadOnlyList<MultiQueryRecallOptions> sizes, int rows, ulong seed)
+    private static IEnumerable<EvaluationExample> Examples(List<MultiQueryRecallOptions> sizes, int rows, ulong seed)
     {
         foreach (var size in sizes)
         {
