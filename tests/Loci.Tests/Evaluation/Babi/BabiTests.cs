@@ -256,6 +256,9 @@ public sealed class BabiTests : IDisposable
             examples[0].Input,
             StringComparison.Ordinal);
         Assert.EndsWith("\n</context>\n\nQuestion: Where is Yorick?\nAnswer:", examples[0].Input, StringComparison.Ordinal);
+        // Stories that do not fit are left out.
+        TaskOptions tight = Options(("tasks", "1"), ("template", "short"), ("answer-tokens", "1")) with { Lengths = [20] };
+        Assert.Equal([" porch"], EvaluationTasks.Find("babilong").Load(new AnsweringModel(Oracle), tight).Cast<AnswerExample>().Select(example => example.Continuation));
         AnswerExample terse = EvaluationTasks.Find("babilong").Load(new AnsweringModel(Oracle), Options(("tasks", "1"), ("template", "short")) with { Lengths = [100] }).Cast<AnswerExample>().First();
         Assert.DoesNotContain("<", terse.Input, StringComparison.Ordinal);
         Assert.InRange(TestFiles.Gpt2.Encode(terse.Input).Length, 70, 80);
