@@ -49,7 +49,7 @@ internal sealed class BabiLongTask : EvaluationTask
         foreach (int task in tasks)
         {
             IReadOnlyList<BabiQuestion> questions = BabiFiles.Read(path, task, split, BabiSettings.SetOf(options));
-            all.Add((task, Select(questions, task, items, itemsPath, samples), new BabiAnswers(questions.Select(question => question.Answer))));
+            all.Add((task, Select(questions, task, items, itemsPath), new BabiAnswers(questions.Select(question => question.Answer))));
         }
 
         Book book = new(HaystackText.Open(options.HaystackPath), RulerTask.Counter(tokenizer));
@@ -61,13 +61,20 @@ internal sealed class BabiLongTask : EvaluationTask
             {
                 foreach (int length in lengths)
                 {
-                    for (int sample = 0; sample < questions.Count; sample++)
+                    int made = 0;
+                    for (int item = 0; item < questions.Count && made < samples; item++)
                     {
-                        BabiQuestion question = questions[sample];
-                        RandomGenerator random = new(RandomGenerator.Hash(options.Seed, 0xBAB1 + (ulong)task), RandomGenerator.Hash((ulong)length, (ulong)sample));
+                        BabiQuestion question = questions[item];
+                        RandomGenerator random = new(RandomGenerator.Hash(options.Seed, 0xBAB1 + (ulong)task), RandomGenerator.Hash((ulong)length, (ulong)item));
                         (string before, string after) = template == PromptTemplate.BabiLong ? BabiLongPrompts.Of(task, question.Question) : ("", $"\nQuestion: {question.Question}\nAnswer:");
+                        if (book.Hide(random, question.Facts, before, after, length - answerTokens) is not { } input)
+                        {
+                            continue;
+                        }
+
+                        made++;
                         yield return new AnswerExample(
-                            book.Hide(random, question.Facts, before, after, length, length - answerTokens, Name),
+                            input,
                             " " + question.Answer,
                             answerTokens,
                             [],
@@ -75,16 +82,21 @@ internal sealed class BabiLongTask : EvaluationTask
                             [("task", "qa" + task.ToString(CultureInfo.InvariantCulture)), ("length", length.ToString(CultureInfo.InvariantCulture))],
                             written => [(Accuracy, answers.IsRight(written, question.Question, question.Answer) ? 1 : 0)]);
                     }
+
+                    if (made == 0)
+                    {
+                        throw new LociException($"{length} tokens are too few for every story of qa{task} of the task {Name}; use a longer length, other tasks, or the short template.");
+                    }
                 }
             }
         }
     }
 
-    private static IReadOnlyList<BabiQuestion> Select(IReadOnlyList<BabiQuestion> questions, int task, Dictionary<string, int[]>? items, string? path, int samples)
+    private static IReadOnlyList<BabiQuestion> Select(IReadOnlyList<BabiQuestion> questions, int task, Dictionary<string, int[]>? items, string? path)
     {
         if (items is null)
         {
-            return [.. questions.Take(samples)];
+            return questions;
         }
 
         string name = "qa" + task.ToString(CultureInfo.InvariantCulture);
@@ -93,7 +105,7 @@ internal sealed class BabiLongTask : EvaluationTask
             throw new LociException($"{path} names no items of {name}, or more than the {questions.Count} there are; choose other tasks, or give the list that belongs to the data.");
         }
 
-        return [.. chosen.Take(samples).Select(item => questions[item])];
+        return [.. chosen.Select(item => questions[item])];
     }
 
     private static Dictionary<string, int[]> ReadItems(string path)
@@ -146,8 +158,10 @@ internal sealed class BabiLongTask : EvaluationTask
             }
         }
 
-        /// <summary>Hides facts, in their order, between sentences that follow each other from a random one on; the last sentence is cut where the length is full.</summary>
-        public string Hide(RandomGenerator random, IReadOnlyList<string> facts, string before, string after, int length, int most, string task)
+        /// <summary>
+        /// Hides facts, in their order, between sentences that follow each other from a random one on; the last sentence is cut where the length is full. Null where not even the facts fit.
+        /// </summary>
+        public string? Hide(RandomGenerator random, IReadOnlyList<string> facts, string before, string after, int most)
         {
             int first = random.NextInt32(_sentences.Count);
             RandomState placement = random.State;
@@ -155,7 +169,7 @@ internal sealed class BabiLongTask : EvaluationTask
             int tokens = _count(bare);
             if (tokens > most)
             {
-                throw new LociException($"{length} tokens are too few for the task {task}, which needs {length - most + tokens} for this story; use a longer length, other tasks, or the short template.");
+                return null;
             }
 
             int space = most - tokens;

@@ -12,6 +12,8 @@ internal sealed class CommonWordsTask : RulerTask
     // From this length on words come more often.
     private const int LongLength = 4096;
 
+    private static readonly Lazy<string[]> LazyWords = new(() => [.. RulerWords.Nouns.Union(RulerWords.Adjectives)]);
+
     public override string Name => "ruler-cwe";
 
     public override string Title => "Common words";
@@ -84,7 +86,7 @@ internal sealed class CommonWordsTask : RulerTask
     // Distinct words; where the lists are too short for so many, pairs of them.
     private static string[] DrawWords(RandomGenerator random, int words)
     {
-        string[] all = [.. RulerWords.Nouns.Union(RulerWords.Adjectives)];
+        string[] all = LazyWords.Value;
         if (words <= all.Length)
         {
             int[] order = [.. Enumerable.Range(0, all.Length)];

@@ -11,6 +11,9 @@ public sealed class HaystackText
     // Enough for the longest contexts; more would only cost time and memory.
     private const int MaximumCharacters = 1 << 24;
 
+    private const string Opening = "\"'([{“‘_*";
+    private const string Closing = "\"')]}”’_*";
+
     private static readonly Lazy<HaystackText> LazyShipped = new(() => new HaystackText("the text that ships with Loci", [ReadResource("haystack.txt.gz")]));
 
     private static readonly string[] Abbreviations =
@@ -107,7 +110,7 @@ public sealed class HaystackText
                 text.Append(' ');
             }
 
-            if (begins || (EndsSentence(previous) && !char.IsLower(word.AsSpan().TrimStart("\"'([{“‘_*").Length > 0 ? word.AsSpan().TrimStart("\"'([{“‘_*")[0] : ' ')))
+            if (begins || (EndsSentence(previous) && !BeginsSmall(word)))
             {
                 _sentences.Add(_wordStarts.Count);
                 begins = false;
@@ -119,16 +122,22 @@ public sealed class HaystackText
         }
     }
 
+    private static bool BeginsSmall(string word)
+    {
+        ReadOnlySpan<char> start = word.AsSpan().TrimStart(Opening);
+        return start.Length > 0 && char.IsLower(start[0]);
+    }
+
     private static bool EndsSentence(string word)
     {
-        ReadOnlySpan<char> core = word.AsSpan().TrimEnd("\"')]}”’_*");
+        ReadOnlySpan<char> core = word.AsSpan().TrimEnd(Closing);
         if (core.Length == 0 || core[^1] is not ('.' or '!' or '?'))
         {
             return false;
         }
 
         // Neither a title nor an initial ends one.
-        ReadOnlySpan<char> start = core.TrimStart("\"'([{“‘_*");
+        ReadOnlySpan<char> start = core.TrimStart(Opening);
         if (core[^1] == '.' && start.Length == 2 && char.IsUpper(start[0]) && start[0] != 'I')
         {
             return false;

@@ -228,7 +228,7 @@ public sealed class NeedleGenerator
             : ("", $"\nThe {name} for {query} {verb}");
     }
 
-    private static string List(IReadOnlyList<string> items) => items.Count == 1 ? items[0] : $"{string.Join(", ", items.SkipLast(1))}, and {items[^1]}";
+    private static string List(string[] items) => items.Length == 1 ? items[0] : $"{string.Join(", ", items.SkipLast(1))}, and {items[^1]}";
 
     private string Continuation(int[] queries) => " " + List([.. Asked(queries).Select(needle => needle.Value)]);
 
