@@ -37,6 +37,7 @@ internal static class CommandLine
         root.Add(InspectCommand.Create());
         var evaluate = new Command("eval", "Measures a model.");
         evaluate.Add(PerplexityCommand.Create());
+        evaluate.Add(RoutingCommand.Create());
         root.Add(evaluate);
         var tokenizer = new Command("tokenizer", "Makes tokenizers.");
         tokenizer.Add(TokenizerTrainCommand.Create());

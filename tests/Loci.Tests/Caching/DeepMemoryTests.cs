@@ -448,14 +448,15 @@ public sealed class DeepMemoryTests
         {
             // One reference bias stands for all heads' biases.
             actual["bias"] = [actual["bias"].Sum()];
-            Compare(settings, "bias", [gradient[bias] * (settings.Shared ? heads : 1)], actual);
+            // Terms of size 1 may cancel in this one number, which is judged by them.
+            Compare(settings, "bias", [gradient[bias] * (settings.Shared ? heads : 1)], actual, 0.1);
         }
     }
 
-    private static void Compare(Case settings, string name, double[] expected, Dictionary<string, float[]> results)
+    private static void Compare(Case settings, string name, double[] expected, Dictionary<string, float[]> results, double leastScale = 1e-3)
     {
         Assert.True(results.TryGetValue(name, out var actual), $"{name} has no gradient.");
-        ReferenceCheck.Compare($"{settings}: {name}", expected, actual, 1e-4);
+        ReferenceCheck.Compare($"{settings}: {name}", expected, actual, 1e-4, leastScale);
     }
 
     private sealed class Data
