@@ -60,6 +60,7 @@ internal sealed class EvalCommand
         command.Add(options._memory.Reading);
         command.Add(EvalListCommand.Create());
         command.Add(PerplexityCommand.Create());
+        command.Add(RoutingCommand.Create());
         command.SetAction(options.Run);
         return command;
     }

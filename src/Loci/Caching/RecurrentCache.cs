@@ -1,3 +1,4 @@
+using Loci.Inference;
 using Loci.Layers;
 using Loci.Memories;
 using Loci.Numerics;
@@ -37,7 +38,9 @@ internal sealed class RecurrentCache : IDisposable
     private readonly SharedRows? _keySums;           // logarithmic segments, whose keys add up, [slots, D]
     private readonly List<int> _lengths = [];        // tokens per slot
     private readonly MemoryPlan _plan;
-    private int[] _visible = new int[16];
+    private int[] _visible = new int[16];            // slots that are read
+    private int _visibleCount;
+    private IReadOnlyList<SegmentSpan>? _visibleSpans;
     private int _plannedRows;
     private int _plannedSlots = -1;
 
@@ -118,6 +121,20 @@ internal sealed class RecurrentCache : IDisposable
 
     /// <summary>Told what every token reads.</summary>
     public IReadObserver? Observer { get; set; }
+
+    /// <summary>Whether some cached states can be read and others not: not where one state stands for several, nor where a segment's weight is its place among them.</summary>
+    public bool CanHideSegments => !_sumsStates && !_averages && _levels is null;
+
+    /// <summary>Where the segments that are read hold tokens; null reads all.</summary>
+    public IReadOnlyList<SegmentSpan>? VisibleSpans
+    {
+        get => _visibleSpans;
+        set
+        {
+            _visibleSpans = value;
+            _plannedSlots = -1;
+        }
+    }
 
     /// <summary>Everything that changes from token to token.</summary>
     public IEnumerable<DeviceSpan<float>> Buffers => [.. _memory.Buffers, .. _store.Buffers];
@@ -287,9 +304,22 @@ internal sealed class RecurrentCache : IDisposable
             arguments.Keys = tape.Rows(routing.Keys, row, rows).Data;
             arguments.Temperature = router.Temperature.Data;
             arguments.OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default;
-            arguments.KeyPages = _pooledKeys!.Pages;
-            arguments.Index = _keyIndex?.Data ?? default;
-            arguments.IndexCapacity = _keyIndex?.Capacity ?? 0;
+            if (_visibleCount == slots)
+            {
+                arguments.KeyPages = _pooledKeys!.Pages;
+                arguments.Index = _keyIndex?.Data ?? default;
+                arguments.IndexCapacity = _keyIndex?.Capacity ?? 0;
+            }
+            else
+            {
+                // Pages and index are of all slots.
+                arguments.PooledKeys = tape.Allocate((long)slots * _dimension);
+                foreach (var slot in _visible.AsSpan(0, _visibleCount))
+                {
+                    _device.Copy(_pooledKeys![slot], arguments.PooledKeys.Slice((long)slot * _dimension, _dimension));
+                }
+            }
+
             arguments.Scores = tape.Allocate(gates);
             arguments.Gates = tape.Allocate(gates);
             arguments.InitialKeys = _keySum;
@@ -309,7 +339,7 @@ internal sealed class RecurrentCache : IDisposable
             _device.CachedRead(arguments);
         }
 
-        Observer?.Observe(_device, arguments.Gates, rows, _heads, _lengths, position);
+        Observer?.Observe(_device, arguments.Gates, rows, _heads, _lengths, _visible.AsSpan(0, _visibleCount), position);
     }
 
     private void PlanRead(int rows, int slots)
@@ -321,16 +351,39 @@ internal sealed class RecurrentCache : IDisposable
             _visible = new int[Math.Max(slots, 2 * _visible.Length)];
         }
 
-        for (var i = 0; i < slots; i++)
+        _visibleCount = 0;
+        for (int i = 0, start = 0; i < slots; start += _lengths[i++])
         {
-            _visible[i] = _plan.AddSlot(0, _lengths[i]);
+            var slot = _plan.AddSlot(0, _lengths[i]);
+            if (IsVisible(new SegmentSpan(start, _lengths[i])))
+            {
+                _visible[_visibleCount++] = slot;
+            }
         }
 
-        _plan.AddGroup(0, rows, _visible.AsSpan(0, slots), [], false);
+        _plan.AddGroup(0, rows, _visible.AsSpan(0, _visibleCount), [], false);
         _plan.EndSequence();
         _plan.End();
         _plannedRows = rows;
         _plannedSlots = slots;
+    }
+
+    private bool IsVisible(SegmentSpan segment)
+    {
+        if (_visibleSpans is null)
+        {
+            return true;
+        }
+
+        foreach (var span in _visibleSpans)
+        {
+            if (span.Overlaps(segment))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void EndSegment()

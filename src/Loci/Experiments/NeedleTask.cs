@@ -97,7 +97,7 @@ public sealed record NeedleTask : ExperimentTask
     {
         const int ExamplesEach = 400;
         ArgumentNullException.ThrowIfNull(haystack);
-        var (training, _) = Divide(haystack);
+        var (training, _) = haystack.Divide();
         List<string> texts = [];
         foreach (var name in TrainedNeedles)
         {
@@ -127,14 +127,7 @@ public sealed record NeedleTask : ExperimentTask
 
     internal override JsonObject ToJson() => JsonSerializer.SerializeToNode(this with { Haystack = null }, ExperimentJson.Default.NeedleTask)!.AsObject();
 
-    private NeedleOptions OptionsOf(string name) =>
-        NeedleOptions.Preset(name) with { Template = Template, NumberDigits = Digits, Keys = Keys ?? NeedleOptions.Preset(name).Keys, AnswerTokens = null, StartsAnywhere = true };
-
-    private static (HaystackText Training, HaystackText Held) Divide(HaystackText haystack)
-    {
-        var at = haystack.Text.IndexOf(". ", haystack.Text.Length / 5 * 4, StringComparison.Ordinal) + 2;
-        return at < 2 ? (haystack, haystack) : (HaystackText.FromText(haystack.Text[..at]), HaystackText.FromText(haystack.Text[at..]));
-    }
+    private NeedleOptions OptionsOf(string name) => NeedleTokens.TaskOf(name, Template, Digits, Keys);
 
     private static void Require(bool condition, string message)
     {
@@ -152,7 +145,6 @@ public sealed record NeedleTask : ExperimentTask
         public const ulong TokenizerStream = 0x6E65_6564_6C65_0000;
         private const ulong TrainingStream = 0x6E65_6564_6C65_0001;
         private const ulong ValidationStream = 0x6E65_6564_6C65_0002;
-        private const ulong TestStream = 0x6E65_6564_6C65_0003;
 
         private readonly NeedleTask _task;
         private readonly HaystackText _training;
@@ -163,9 +155,9 @@ public sealed record NeedleTask : ExperimentTask
         {
             _task = task;
             Tokenizer = tokenizer;
-            (_training, var held) = Divide(haystack);
+            (_training, var held) = haystack.Divide();
             _validation = new(() => Make(held, [task.Lengths.Max()], task.ValidationExamples, ValidationStream));
-            _test = new(() => Make(held, task.TestLengths, task.TestExamples, TestStream));
+            _test = new(() => Make(held, task.TestLengths, task.TestExamples, NeedleTokens.TestStream));
             List<ExperimentMetric> metrics = [new("accuracy", "accuracy", "%", true, 1)];
             if (task.Needles.Count > 1)
             {
@@ -221,7 +213,7 @@ public sealed record NeedleTask : ExperimentTask
                     var isRight = true;
                     for (var i = 0; i < count; i++)
                     {
-                        var (loss, isGreatest) = Judge(logits.AsSpan(i * model.Configuration.VocabularySize, model.Configuration.VocabularySize), example.Tokens[example.Answer + i]);
+                        var (loss, isGreatest) = NeedleTokens.Judge(logits.AsSpan(i * model.Configuration.VocabularySize, model.Configuration.VocabularySize), example.Tokens[example.Answer + i]);
                         nats += loss;
                         isRight &= isGreatest;
                     }
@@ -269,26 +261,6 @@ public sealed record NeedleTask : ExperimentTask
 
         private static ExperimentPoint Point(int at, IEnumerable<(Encoded Example, bool IsRight)> judged) => new(at, at, judged.Count(), Accuracy(judged));
 
-        /// <summary>-ln p of a token, and whether it is the most likely one; a tie with another is not.</summary>
-        private static (double Loss, bool IsGreatest) Judge(ReadOnlySpan<float> logits, int target)
-        {
-            var greatest = float.NegativeInfinity;
-            var isGreatest = true;
-            for (var token = 0; token < logits.Length; token++)
-            {
-                greatest = Math.Max(greatest, logits[token]);
-                isGreatest &= token == target || logits[token] < logits[target];
-            }
-
-            var sum = 0.0;
-            foreach (var logit in logits)
-            {
-                sum += Math.Exp(logit - greatest);
-            }
-
-            return (Math.Log(sum) + greatest - logits[target], isGreatest);
-        }
-
         private List<Encoded> Make(HaystackText text, IEnumerable<int> lengths, int count, ulong stream)
         {
             List<Encoded> examples = [];
@@ -299,10 +271,10 @@ public sealed record NeedleTask : ExperimentTask
                 {
                     foreach (var depth in _task.Depths)
                     {
-                        RandomGenerator random = new(RandomGenerator.Hash(_task.EvaluationSeed, stream), (ulong)length * 1000 + (ulong)Math.Round(depth * 100));
+                        var random = NeedleTokens.RandomFor(_task.EvaluationSeed, stream, length, depth);
                         for (var i = 0; i < count; i++)
                         {
-                            var (tokens, answer) = Encode(generator.Next(random, length - 1, depth));
+                            var (tokens, answer, _) = NeedleTokens.Encode(Tokenizer, generator.Next(random, length - 1, depth));
                             examples.Add(new Encoded(tokens, answer, name, length, depth));
                         }
                     }
@@ -310,16 +282,6 @@ public sealed record NeedleTask : ExperimentTask
             }
 
             return examples;
-        }
-
-        /// <summary>The beginning of a document, the prompt and the answer; and where the answer begins.</summary>
-        private (int[] Tokens, int Answer) Encode(NeedleExample example)
-        {
-            List<int> tokens = [Tokenizer.EndOfTextId];
-            Tokenizer.Encode(example.Input, tokens);
-            var answer = tokens.Count;
-            Tokenizer.Encode(example.Continuation, tokens); // begins with a space, at which tokens divide
-            return ([.. tokens], answer);
         }
 
         private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
@@ -367,7 +329,7 @@ public sealed record NeedleTask : ExperimentTask
                     int position = row * Length, end = position + Length;
                     for (; position + length <= end; position += length)
                     {
-                        var (tokens, answer) = prepared.Encode(_generators[_random.NextInt32(_generators.Length)].Next(_random, length - 1));
+                        var (tokens, answer, _) = NeedleTokens.Encode(prepared.Tokenizer, _generators[_random.NextInt32(_generators.Length)].Next(_random, length - 1));
                         Add(batch, position, length, tokens, answer);
                     }
 

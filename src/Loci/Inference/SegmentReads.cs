@@ -22,6 +22,10 @@ public readonly record struct SegmentSpan(int Start, int Length) : IComparable<S
     /// <inheritdoc cref="op_LessThan"/>
     public static bool operator >=(SegmentSpan left, SegmentSpan right) => left.CompareTo(right) >= 0;
 
+    /// <summary>Whether a token is in both.</summary>
+    /// <param name="other">Another segment.</param>
+    public bool Overlaps(SegmentSpan other) => Start < other.End && other.Start < End;
+
     /// <inheritdoc/>
     public int CompareTo(SegmentSpan other) => (Start, Length).CompareTo((other.Start, other.Length));
 }

@@ -25,6 +25,7 @@ public sealed partial class Session : IDisposable
     private bool _hasLogits;
     private bool _isDisposed;
     private SegmentReadHandler? _readHandler;
+    private IReadOnlyList<SegmentSpan>? _visibleSegments;
 
     internal Session(LanguageModel model, SessionOptions options)
         : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining)))
@@ -104,6 +105,27 @@ public sealed partial class Session : IDisposable
         }
     }
 
+    /// <summary>
+    /// What is read next reads only those cached segments, beside the online memory, that hold a token of these spans; null, as at the start, reads all, and an empty list none. For measurements: what a
+    /// model would answer if its router found the right segments. Forks take it over; the session's file does not keep it.
+    /// </summary>
+    /// <exception cref="LociException">A block cannot leave out segments: it reads the sum or average of all, or weighs them by their place.</exception>
+    public IReadOnlyList<SegmentSpan>? VisibleSegments
+    {
+        get => _visibleSegments;
+        set
+        {
+            if (value is not null && _states.Any(state => state.Cache is { CanHideSegments: false }))
+            {
+                throw new LociException(
+                    "Cached segments cannot be hidden from this model, which reads their sum (Residual over matrices), their average or (log-linear attention) each by its place: use one that reads segments through gates.");
+            }
+
+            _visibleSegments = value is null ? null : [.. value];
+            SetVisible();
+        }
+    }
+
     /// <summary>Reads the next tokens.</summary>
     /// <param name="tokens">Token ids.</param>
     /// <exception cref="ArgumentException">A token is not of the vocabulary.</exception>
@@ -175,6 +197,7 @@ public sealed partial class Session : IDisposable
         _ends.Unchanged = unchangedEnds;
         FindContents();
         SetObservers();
+        SetVisible();
     }
 
     /// <summary>A second session that goes on from here by itself. Cached states are shared; only the online memories are copied.</summary>
@@ -183,6 +206,8 @@ public sealed partial class Session : IDisposable
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         Session fork = new(Model, _options, [.. _states.Select(state => state.Fork())]);
         fork.CopyFrom(this);
+        fork._visibleSegments = _visibleSegments;
+        fork.SetVisible();
         return fork;
     }
 
@@ -440,6 +465,17 @@ public sealed partial class Session : IDisposable
             if (_states[i].Cache is { } cache)
             {
                 cache.Observer = _readHandler is null ? null : new ReadObserver(i, _readHandler);
+            }
+        }
+    }
+
+    private void SetVisible()
+    {
+        foreach (var state in _states)
+        {
+            if (state.Cache is { CanHideSegments: true } cache)
+            {
+                cache.VisibleSpans = _visibleSegments;
             }
         }
     }

@@ -140,15 +140,17 @@ public static class CachedMemory
         int valueSize = v.GetLength(1) / heads;
         u ??= q;
         var y = new Real[rows, v.GetLength(1)];
+        CachedMemoryOptions routing = options.RouterKeys is null ? options : options with { NormalizeKeys = false };
         foreach ((int start, int end) in Sequences.Ranges(sequenceStarts, rows))
         {
-            var keys = new Real[heads][][];
+            var keys = new Real[heads][][]; // of the router
             var memories = new Memory[heads];
             var histories = new MemoryHistory[heads];
             for (int head = 0; head < heads; head++)
             {
-                keys[head] = Sequences.Head(k, heads, head, start, end);
-                memories[head] = memoryOf(head, start, end, keys[head], Sequences.Head(v, heads, head, start, end));
+                Real[][] written = Sequences.Head(k, heads, head, start, end);
+                keys[head] = options.RouterKeys is null ? written : Sequences.Head(options.RouterKeys, heads, head, start, end);
+                memories[head] = memoryOf(head, start, end, written, Sequences.Head(v, heads, head, start, end));
                 histories[head] = new MemoryHistory(memories[head]);
             }
 
@@ -159,7 +161,7 @@ public static class CachedMemory
                 for (int head = 0; head < heads; head++)
                 {
                     Real[] router = Sequences.Head(u, heads, head, start + t, start + t + 1)[0];
-                    logits[head] = Router.Logits(keys[head], router, t, visible, temperature is null ? 1 : temperature[head], options);
+                    logits[head] = Router.Logits(keys[head], router, t, visible, temperature is null ? 1 : temperature[head], routing);
                 }
 
                 if (options.SharedGates)

@@ -163,6 +163,25 @@ public sealed class DeepMemoryTests
     }
 
     [Theory]
+    [InlineData(InnerLoss.SquaredError)]
+    [InlineData(InnerLoss.InnerProduct)]
+    public void TheRouterMayHaveKeysOfItsOwn(InnerLoss loss)
+    {
+        foreach (var aggregation in (ReadOnlySpan<Aggregation>)[Aggregation.GatedResidual, Aggregation.MemorySoup, Aggregation.SparseSelective])
+        {
+            foreach (var kind in Enum.GetValues<SegmentKind>())
+            {
+                foreach (var start in Enum.GetValues<SegmentStart>())
+                {
+                    var settings = new Case(loss, aggregation, kind, start) { Lengths = [23, 1, 8], HasRouterKeys = true };
+                    Check(settings);
+                    Check(settings with { Lengths = [19], RoutesByQuery = true, Key = RouterKey.Mean, Shared = true, Bias = 0.4f });
+                }
+            }
+        }
+    }
+
+    [Theory]
     [InlineData(1, 2)]
     [InlineData(16, 40)]
     public void WidthsThatDoAndDoNotFillRegisters(int width, int hidden) =>
@@ -275,7 +294,7 @@ public sealed class DeepMemoryTests
         layout.Set(data.Starts, rows);
         new Segmentation(settings.Kind, settings.Kind == SegmentKind.Constant ? settings.Segment : settings.Chunk, settings.Start).Plan(plan, layout, settings.Chunk, true);
         Tensor Input(float[] values, int width) => tape.FromHost(new Shape(rows, width), values, true);
-        Tensor q = Input(data.Q, columns), k = Input(data.K, columns), v = Input(data.V, columns), u = settings.RoutesByQuery ? q : Input(data.U, columns);
+        Tensor q = Input(data.Q, columns), k = Input(data.K, columns), v = Input(data.V, columns), u = settings.RoutesByQuery ? q : Input(data.U, columns), r = settings.HasRouterKeys ? Input(data.R, columns) : k;
         var rate = Input(data.Rate, heads);
         var decay = settings.Decays ? Input(data.Decay, heads) : null;
         var momentum = settings.HasMomentum ? Input(data.Momentum, heads) : null;
@@ -288,7 +307,7 @@ public sealed class DeepMemoryTests
         Tensor y;
         if (settings.Aggregation == Aggregation.MemorySoup)
         {
-            y = DeepSoup.Apply(tape, plan, q, k, v, gates, weights, gain, network, u, k, tau, bias, options);
+            y = DeepSoup.Apply(tape, plan, q, k, v, gates, weights, gain, network, u, r, tau, bias, options);
         }
         else
         {
@@ -297,7 +316,7 @@ public sealed class DeepMemoryTests
             {
                 Aggregation.None => scan.Output,
                 Aggregation.Residual => CachedRead.Sum(tape, plan, scan, q, options),
-                _ => CachedRead.Gated(tape, plan, scan, q, u, k, tau, bias, options),
+                _ => CachedRead.Gated(tape, plan, scan, q, u, r, tau, bias, options),
             };
         }
 
@@ -306,7 +325,7 @@ public sealed class DeepMemoryTests
         tape.Backward(y, data.Seeds);
         foreach (var (name, tensor) in new (string, Tensor?)[]
         {
-            ("q", q), ("k", k), ("v", v), ("u", settings.RoutesByQuery ? null : u), ("rate", rate), ("log decay", decay), ("momentum", momentum), ("weights", weights),
+            ("q", q), ("k", k), ("v", v), ("u", settings.RoutesByQuery ? null : u), ("r", settings.HasRouterKeys ? r : null), ("rate", rate), ("log decay", decay), ("momentum", momentum), ("weights", weights),
             ("gain", gain), ("tau", tau), ("bias", bias),
         })
         {
@@ -330,6 +349,7 @@ public sealed class DeepMemoryTests
         var real = new RealTape();
         Real[,] q = real.Variables(data.Q, rows, columns), k = real.Variables(data.K, rows, columns), v = real.Variables(data.V, rows, columns);
         var u = settings.RoutesByQuery ? null : real.Variables(data.U, rows, columns);
+        var r = settings.HasRouterKeys ? real.Variables(data.R, rows, columns) : null;
         var rate = real.Variables(data.Rate, rows, heads);
         var decay = settings.Decays ? real.Variables(data.Decay, rows, heads) : null;
         var momentum = settings.HasMomentum ? real.Variables(data.Momentum, rows, heads) : null;
@@ -383,6 +403,7 @@ public sealed class DeepMemoryTests
                 SharedGates = settings.Shared,
                 OnlineBias = bias,
                 SelectedSegments = 2,
+                RouterKeys = r,
             },
             heads, data.Starts);
         var gradient = real.Gradient(expected, data.Seeds);
@@ -417,19 +438,25 @@ public sealed class DeepMemoryTests
             Compare(settings, "u", gradient.Of(u), actual);
         }
 
+        if (r is not null)
+        {
+            Compare(settings, "r", gradient.Of(r), actual);
+        }
+
         Compare(settings, "tau", gradient.Of(tau), actual);
         if (settings.Bias is not null)
         {
             // One reference bias stands for all heads' biases.
             actual["bias"] = [actual["bias"].Sum()];
-            Compare(settings, "bias", [gradient[bias] * (settings.Shared ? heads : 1)], actual);
+            // Terms of size 1 may cancel in this one number, which is judged by them.
+            Compare(settings, "bias", [gradient[bias] * (settings.Shared ? heads : 1)], actual, 0.1);
         }
     }
 
-    private static void Compare(Case settings, string name, double[] expected, Dictionary<string, float[]> results)
+    private static void Compare(Case settings, string name, double[] expected, Dictionary<string, float[]> results, double leastScale = 1e-3)
     {
         Assert.True(results.TryGetValue(name, out var actual), $"{name} has no gradient.");
-        ReferenceCheck.Compare($"{settings}: {name}", expected, actual, 1e-4);
+        ReferenceCheck.Compare($"{settings}: {name}", expected, actual, 1e-4, leastScale);
     }
 
     private sealed class Data
@@ -450,6 +477,7 @@ public sealed class DeepMemoryTests
             Gain = [.. Enumerable.Range(0, columns).Select(_ => (float)(0.5 + random.NextDouble()))];
             Tau = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
             Seeds = ReferenceCheck.Values(random, rows * columns);
+            R = settings.HasRouterKeys ? ReferenceCheck.Values(random, rows * columns) : [];
             for (var row = 1; row < rows && settings.RepeatsKeys; row++)
             {
                 Array.Copy(K, 0, K, row * columns, columns);
@@ -472,6 +500,8 @@ public sealed class DeepMemoryTests
         public float[] V { get; }
 
         public float[] U { get; }
+
+        public float[] R { get; }
 
         public float[] Rate { get; }
 
@@ -535,6 +565,8 @@ public sealed class DeepMemoryTests
         public float? Momentum { get; init; }
 
         public bool RoutesByQuery { get; init; }
+
+        public bool HasRouterKeys { get; init; }
 
         public bool RepeatsKeys { get; init; }
 

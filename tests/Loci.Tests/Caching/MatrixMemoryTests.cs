@@ -146,6 +146,27 @@ public sealed class MatrixMemoryTests
     }
 
     [Theory]
+    [InlineData(Rule.Gated)]
+    [InlineData(Rule.Swla)]
+    [InlineData(Rule.GatedDelta)]
+    [InlineData(Rule.VectorGated)]
+    public void TheRouterMayHaveKeysOfItsOwn(Rule rule)
+    {
+        foreach (var aggregation in (ReadOnlySpan<Aggregation>)[Aggregation.GatedResidual, Aggregation.SparseSelective])
+        {
+            foreach (var kind in Enum.GetValues<SegmentKind>())
+            {
+                foreach (var start in Enum.GetValues<SegmentStart>())
+                {
+                    var settings = new Case(rule, aggregation, kind, start) { Lengths = [29, 1, 16, 3], HasRouterKeys = true };
+                    Check(settings);
+                    Check(settings with { RoutesByQuery = true, Key = RouterKey.Mean, Shared = true, Bias = 0.4f });
+                }
+            }
+        }
+    }
+
+    [Theory]
     [InlineData(Rule.Swla, 1)]
     [InlineData(Rule.Swla, 20)]
     [InlineData(Rule.GatedDelta, 1)]
@@ -218,6 +239,7 @@ public sealed class MatrixMemoryTests
             SharedGates = settings.Shared,
             OnlineBias = bias,
             SelectedSegments = 2,
+            RouterKeys = Optional("r"),
         };
         var u = Optional("u");
         var starts = inputs.Starts;
@@ -234,7 +256,7 @@ public sealed class MatrixMemoryTests
         Compare("output", Matrix.Values(expected), fast.Output);
         foreach (var (name, variable) in variables)
         {
-            if (name != "u" || settings.IsRouted)
+            if (name is not ("u" or "r") || settings.IsRouted)
             {
                 Compare(name, gradient.Of(variable), fast.Gradients[name], smallest);
             }
@@ -320,6 +342,10 @@ public sealed class MatrixMemoryTests
 
             Temperature = [.. Enumerable.Range(0, heads).Select(i => 0.8f + (0.5f * i))];
             Seeds = ReferenceCheck.Values(random, Rows * columns);
+            if (settings.HasRouterKeys)
+            {
+                Tensors["r"] = ReferenceCheck.Values(random, Rows * columns);
+            }
         }
 
         public int Rows { get; }
@@ -362,7 +388,7 @@ public sealed class MatrixMemoryTests
             };
             var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
             var y = settings.Aggregation == Aggregation.None ? scan.Output : settings.IsRouted
-                ? CachedRead.Gated(tape, plan, scan, q, u, k, tau, bias, options)
+                ? CachedRead.Gated(tape, plan, scan, q, u, Optional("r") ?? k, tau, bias, options)
                 : CachedRead.Sum(tape, plan, scan, q, options);
             Tape.Keep(y);
             Output = tape.ToHost(y);
@@ -409,5 +435,7 @@ public sealed class MatrixMemoryTests
         public bool RepeatsKeys { get; init; }
 
         public bool RoutesByQuery { get; init; }
+
+        public bool HasRouterKeys { get; init; }
     }
 }

@@ -361,10 +361,11 @@ public sealed class IdentityTests
         return model;
     }
 
-    private static float[] Logits(ModelConfiguration configuration, int[] tokens, int[]? starts = null)
+    /// <summary>All logits of the parallel form, [tokens, vocabulary].</summary>
+    internal static float[] Logits(ModelConfiguration configuration, int[] tokens, int[]? starts = null, Func<ModelConfiguration, Device, LanguageModel>? make = null)
     {
         using var device = new CpuDevice(2);
-        using var model = Sharpened(configuration, device);
+        using var model = (make ?? Sharpened)(configuration, device);
         using var tape = new Tape(device) { IsRecording = false };
         var inputs = device.Allocate<int>(tokens.Length);
         device.CopyFromHost<int>(tokens, inputs);
@@ -382,14 +383,14 @@ public sealed class IdentityTests
         return [.. Enumerable.Range(0, count).Select(_ => random.Next(Vocabulary))];
     }
 
-    private static float[] Values(Parameter parameter)
+    internal static float[] Values(Parameter parameter)
     {
         var values = new float[parameter.Shape.Count];
         parameter.Save(values);
         return values;
     }
 
-    private static float[] Gradient(Parameter parameter)
+    internal static float[] Gradient(Parameter parameter)
     {
         Assert.True(parameter.HasGradient, $"{parameter.Name} has no gradient.");
         var values = new float[parameter.Shape.Count];
@@ -397,7 +398,7 @@ public sealed class IdentityTests
         return values;
     }
 
-    private static void Close(float[] expected, float[] actual, double tolerance)
+    internal static void Close(float[] expected, float[] actual, double tolerance)
     {
         for (var i = 0; i < expected.Length; i++)
         {
@@ -405,7 +406,7 @@ public sealed class IdentityTests
         }
     }
 
-    private sealed class Batch : IDisposable
+    internal sealed class Batch : IDisposable
     {
         private readonly Device _device;
 
