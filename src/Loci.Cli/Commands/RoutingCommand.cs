@@ -63,8 +63,8 @@ internal static class RoutingCommand
                 Template = result.GetValue(template) ?? defaults.Template,
                 Keys = result.GetValue(keys),
                 Digits = result.GetValue(digits) ?? defaults.Digits,
-                Lengths = result.GetValue(lengths) ?? defaults.Lengths,
-                Depths = result.GetValue(depths) ?? defaults.Depths,
+                Lengths = result.GetValue(lengths) is { Length: > 0 } some ? some : defaults.Lengths, // an array that is not given is empty
+                Depths = result.GetValue(depths) is { Length: > 0 } places ? places : defaults.Depths,
                 Samples = result.GetValue(samples) ?? defaults.Samples,
                 Seed = result.GetValue(seed) ?? defaults.Seed,
             };
