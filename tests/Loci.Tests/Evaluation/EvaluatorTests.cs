@@ -97,7 +97,7 @@ public sealed class EvaluatorTests
     [Fact]
     public void ModelsWithoutATokenizerAreTold()
     {
-        Assert.Contains("has no tokenizer", Assert.Throws<LociException>(() => Evaluator.Run(new Numbers(), new Sums(1) { IsText = true }, new TaskOptions())).Message, StringComparison.Ordinal);
+        Assert.Contains("has no tokenizer", Assert.Throws<LociException>(() => Evaluator.Run(new Numbers(), new Sums(1) { IsText = true }, new TaskOptions(), cancellationToken: TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -192,7 +192,10 @@ public sealed class EvaluatorTests
         var large = Evaluator.Run(new Numbers(), new Sums(20), new TaskOptions()) with { Model = "large | new" };
         return new EvaluationResults
         {
-            Version = "1", IsComplete = true, Tasks = [small, large], Models = [new("small", "runs/small", 12, "a model"), new("large | new", null, null, "")],
+            Version = "1",
+            IsComplete = true,
+            Tasks = [small, large],
+            Models = [new("small", "runs/small", 12, "a model"), new("large | new", null, null, "")],
         };
     }
 

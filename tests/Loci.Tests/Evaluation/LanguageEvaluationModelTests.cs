@@ -26,6 +26,8 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         { "attention", AggregationKind.None, SegmentKind.Constant, StateFormat.Float32 },
     };
 
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
     public void Dispose()
     {
         _models.ForEach(model => model.Dispose());
@@ -56,7 +58,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         int[] own = [.. trunk[..20]];
         requests.Add(new LogLikelihoodRequest(Ids(own), Ids(Greedy(model, options, own, 5))));
         LanguageEvaluationModel evaluated = new(model, null, "m", options);
-        var results = evaluated.LogLikelihoods(requests);
+        var results = evaluated.LogLikelihoods(requests, cancellationToken: Token);
         Assert.Equal(requests.Count, results.Count);
         for (var i = 0; i < requests.Count; i++)
         {
@@ -64,7 +66,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
             Assert.Equal(logProbability, results[i].LogProbability, 1e-9);
             Assert.Equal(isGreedy, results[i].IsGreedy);
             Assert.Equal(requests[i].Continuation.Tokens.Length, results[i].Tokens);
-            Assert.Equal(evaluated.LogLikelihoods([requests[i]])[0], results[i]); // bit for bit
+            Assert.Equal(evaluated.LogLikelihoods([requests[i]], cancellationToken: Token)[0], results[i]); // bit for bit
         }
 
         Assert.True(results[^1].IsGreedy);
@@ -76,18 +78,18 @@ public sealed class LanguageEvaluationModelTests : IDisposable
     {
         LanguageEvaluationModel model = new(Model(), null, "m");
         var context = IdentityTests.Tokens(40, 1);
-        model.LogLikelihoods([.. Enumerable.Range(0, 4).Select(i => new LogLikelihoodRequest(Ids(context), Ids(IdentityTests.Tokens(3, i))))]);
+        model.LogLikelihoods([.. Enumerable.Range(0, 4).Select(i => new LogLikelihoodRequest(Ids(context), Ids(IdentityTests.Tokens(3, i))))], cancellationToken: Token);
         Assert.Equal(40 + (4 * 2), model.TokensRead);
 
         // Contexts that go on from each other, in any order.
-        model.LogLikelihoods([.. new[] { 30, 10, 40, 20 }.Select(length => new LogLikelihoodRequest(Ids(context[..length]), Ids([5])))]);
+        model.LogLikelihoods([.. new[] { 30, 10, 40, 20 }.Select(length => new LogLikelihoodRequest(Ids(context[..length]), Ids([5])))], cancellationToken: Token);
         Assert.Equal(48 + 40, model.TokensRead);
 
         // Branches of branches: 20 in common, and two times 30 in common.
         int[] Branch(int one, int two) => [.. context[..20], .. IdentityTests.Tokens(10, one), .. IdentityTests.Tokens(5, 10 + two)];
-        model.LogLikelihoods([.. new[] { (1, 1), (2, 2), (1, 3), (2, 4) }.Select(branch => new LogLikelihoodRequest(Ids(Branch(branch.Item1, branch.Item2)), Ids([5])))]);
+        model.LogLikelihoods([.. new[] { (1, 1), (2, 2), (1, 3), (2, 4) }.Select(branch => new LogLikelihoodRequest(Ids(Branch(branch.Item1, branch.Item2)), Ids([5])))], cancellationToken: Token);
         Assert.Equal(88 + 20 + (2 * 10) + (4 * 5), model.TokensRead);
-        model.GenerateUntil([.. Enumerable.Range(0, 3).Select(_ => new GenerationRequest(Ids(context), [], 4))]);
+        model.GenerateUntil([.. Enumerable.Range(0, 3).Select(_ => new GenerationRequest(Ids(context), [], 4))], cancellationToken: Token);
         Assert.Equal(148 + 40 + (3 * 3), model.TokensRead);
     }
 
@@ -138,10 +140,10 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         Refused<LociException>("token -1", new LogLikelihoodRequest(Ids([1]), Ids([-1])));
         Refused<ArgumentException>("at least one", new LogLikelihoodRequest(Ids([]), Ids([2])));
         Refused<ArgumentException>("nothing to measure", new LogLikelihoodRequest(Ids([1]), Ids([])));
-        Assert.Contains("no tokenizer", Assert.Throws<LociException>(() => model.GenerateUntil([new GenerationRequest(Ids([1]), ["x"], 3)])).Message, StringComparison.Ordinal);
+        Assert.Contains("no tokenizer", Assert.Throws<LociException>(() => model.GenerateUntil([new GenerationRequest(Ids([1]), ["x"], 3)], cancellationToken: Token)).Message, StringComparison.Ordinal);
 
         void Refused<T>(string part, LogLikelihoodRequest request) where T : Exception =>
-            Assert.Contains(part, Assert.Throws<T>(() => model.LogLikelihoods([request])).Message, StringComparison.Ordinal);
+            Assert.Contains(part, Assert.Throws<T>(() => model.LogLikelihoods([request], cancellationToken: Token)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -153,15 +155,15 @@ public sealed class LanguageEvaluationModelTests : IDisposable
             parameter.Load(new float[parameter.Shape.Count]);
         }
 
-        var result = new LanguageEvaluationModel(even, null, "even").LogLikelihoods([new(Ids([1]), Ids([0, 0]))])[0];
+        var result = new LanguageEvaluationModel(even, null, "even").LogLikelihoods([new(Ids([1]), Ids([0, 0]))], cancellationToken: Token)[0];
         Assert.False(result.IsGreedy);
         Assert.Equal(-2 * Math.Log(IdentityTests.Vocabulary), result.LogProbability, 1e-6);
 
         var broken = Model();
         broken.Parameters[^1].Load([.. Enumerable.Repeat(float.NaN, (int)broken.Parameters[^1].Shape.Count)]);
         LanguageEvaluationModel model = new(broken, null, "broken");
-        Assert.Contains("not finite", Assert.Throws<LociException>(() => model.LogLikelihoods([new(Ids([1]), Ids([0]))])).Message, StringComparison.Ordinal);
-        Assert.Contains("not finite", Assert.Throws<LociException>(() => model.GenerateUntil([new(Ids([1]), [], 2)])).Message, StringComparison.Ordinal);
+        Assert.Contains("not finite", Assert.Throws<LociException>(() => model.LogLikelihoods([new(Ids([1]), Ids([0]))], cancellationToken: Token)).Message, StringComparison.Ordinal);
+        Assert.Contains("not finite", Assert.Throws<LociException>(() => model.GenerateUntil([new(Ids([1]), [], 2)], cancellationToken: Token)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -171,7 +173,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         var model = Model(memory, aggregation, kind);
         SessionOptions options = new() { Checkpoints = format };
         LanguageEvaluationModel evaluated = new(model, new Letters(30), "m", options);
-        var losses = evaluated.RollingLogLikelihoods([new(Ids([30, 3, 4, 5, 6, 7])), new("defgh"), new(Ids([3]))]);
+        var losses = evaluated.RollingLogLikelihoods([new(Ids([30, 3, 4, 5, 6, 7])), new("defgh"), new(Ids([3]))], cancellationToken: Token);
         Assert.Equal(losses[0].Losses, losses[1].Losses); // text begins with the end-of-text token, token ids with their first
         Assert.Equal(5, losses[0].Losses.Count);
         Assert.Empty(losses[2].Losses);
@@ -199,7 +201,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         var first = text.IndexOf(end, StringComparison.Ordinal);
         Generation[] results = [.. evaluated.GenerateUntil([
             new(Ids(context), [], 12), new(Ids(context), [end], 30), new(Ids(context), ["", text[9..12], end], 30), new(Ids(context), ["ZZ"], 12), new(Ids([30, 5]), [], 3), new(Ids(context), [], 0),
-        ])];
+        ], cancellationToken: Token)];
         Assert.Equal((text[..12], 12), (results[0].Text, results[0].Tokens.Count));
         Assert.Equal(written[..12], results[0].Tokens);
         Assert.Equal((text[..first], first + 3), (results[1].Text, results[1].Tokens.Count));
@@ -212,12 +214,12 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         var stop = written.Distinct().Last();
         var place = Array.IndexOf(written, stop);
         Assert.True(place > 2);
-        var ended = new LanguageEvaluationModel(model, new Letters(stop), "m", options).GenerateUntil([new(Ids(context), [], 30)])[0];
+        var ended = new LanguageEvaluationModel(model, new Letters(stop), "m", options).GenerateUntil([new(Ids(context), [], 30)], cancellationToken: Token)[0];
         Assert.Equal(new Letters(stop).Decode(written.AsSpan(0, place)), ended.Text);
         Assert.Equal(written[..(place + 1)], ended.Tokens);
 
         // Without a tokenizer there are only ids.
-        var ids = new LanguageEvaluationModel(model, null, "m", options).GenerateUntil([new(Ids(context), [], 5)])[0];
+        var ids = new LanguageEvaluationModel(model, null, "m", options).GenerateUntil([new(Ids(context), [], 5)], cancellationToken: Token)[0];
         Assert.Equal("", ids.Text);
         Assert.Equal(written[..5], ids.Tokens);
     }
@@ -228,7 +230,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         var model = Track(IdentityTests.Sharpened(IdentityTests.Configuration("gated-linear", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint) with { VocabularySize = 257 }, _device));
         ByteTokenizer bytes = new();
         LanguageEvaluationModel evaluated = new(model, bytes, "m");
-        var result = evaluated.GenerateUntil([new("Über", [], 40)])[0];
+        var result = evaluated.GenerateUntil([new("Über", [], 40)], cancellationToken: Token)[0];
         Assert.Equal(bytes.Decode([.. result.Tokens]), result.Text);
         Assert.Equal(Greedy(model, new SessionOptions(), [bytes.EndOfTextId, .. bytes.Encode("Über")], result.Tokens.Count), result.Tokens);
     }
@@ -239,8 +241,8 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         var model = Model();
         SessionOptions options = new() { AfterTraining = new AfterTrainingCache { Read = AfterTrainingRead.GatedResidual, SegmentLength = 8 } };
         int[] context = IdentityTests.Tokens(40, 3), continuation = [3, 7];
-        var with = new LanguageEvaluationModel(model, null, "m", options).LogLikelihoods([new(Ids(context), Ids(continuation))])[0];
-        var without = new LanguageEvaluationModel(model, null, "m").LogLikelihoods([new(Ids(context), Ids(continuation))])[0];
+        var with = new LanguageEvaluationModel(model, null, "m", options).LogLikelihoods([new(Ids(context), Ids(continuation))], cancellationToken: Token)[0];
+        var without = new LanguageEvaluationModel(model, null, "m").LogLikelihoods([new(Ids(context), Ids(continuation))], cancellationToken: Token)[0];
         Assert.Equal(Measure(model, options, context, continuation).LogProbability, with.LogProbability, 1e-9);
         Assert.NotEqual(without.LogProbability, with.LogProbability);
         Assert.Throws<LociException>(() => new LanguageEvaluationModel(Model("gated-linear", AggregationKind.GatedResidual), null, "m", options));
@@ -265,13 +267,13 @@ public sealed class LanguageEvaluationModelTests : IDisposable
         List<int> told = [];
         Reporter<int> progress = new(told.Add);
         LanguageEvaluationModel model = new(Model(), null, "m");
-        model.LogLikelihoods([.. Enumerable.Range(0, 5).Select(i => new LogLikelihoodRequest(Ids([1, 2, i]), Ids(IdentityTests.Tokens(1 + (i % 2), i))))], progress);
+        model.LogLikelihoods([.. Enumerable.Range(0, 5).Select(i => new LogLikelihoodRequest(Ids([1, 2, i]), Ids(IdentityTests.Tokens(1 + (i % 2), i))))], progress, cancellationToken: Token);
         Assert.Equal([1, 2, 3, 4, 5], told);
         told.Clear();
-        model.GenerateUntil([new(Ids([1]), [], 2), new(Ids([2]), [], 9), new(Ids([3]), [], 2)], progress);
+        model.GenerateUntil([new(Ids([1]), [], 2), new(Ids([2]), [], 9), new(Ids([3]), [], 2)], progress, cancellationToken: Token);
         Assert.Equal([2, 3], told);
         told.Clear();
-        model.RollingLogLikelihoods([new(Ids([1, 2])), new(Ids([2, 3]))], progress);
+        model.RollingLogLikelihoods([new(Ids([1, 2])), new(Ids([2, 3]))], progress, cancellationToken: Token);
         Assert.Equal([1, 2], told);
     }
 
