@@ -135,14 +135,14 @@ public sealed class RoutingMeasurementTests
         foreach (var aggregation in (ReadOnlySpan<AggregationKind>)[AggregationKind.None, AggregationKind.Residual])
         {
             using var plain = Model(aggregation, device);
-            var exception = Assert.Throws<LociException>(() => RoutingMeasurement.Measure(plain, new ByteTokenizer(), Small));
+            var exception = Assert.Throws<LociException>(() => RoutingMeasurement.Measure(plain, new ByteTokenizer(), Small, cancellationToken: TestContext.Current.CancellationToken));
             Assert.Contains("use a model with the aggregation grm, soup or ssc", exception.Message, StringComparison.Ordinal);
         }
 
         using var model = Model(AggregationKind.SparseSelective, device);
         foreach (var options in (RoutingOptions[])[Small with { Lengths = [] }, Small with { Lengths = [31] }, Small with { Depths = [1.5] }, Small with { Samples = 0 }, Small with { Digits = 0 }, Small with { Needle = "niah" }])
         {
-            Assert.Throws<LociException>(() => RoutingMeasurement.Measure(model, new ByteTokenizer(), options));
+            Assert.Throws<LociException>(() => RoutingMeasurement.Measure(model, new ByteTokenizer(), options, cancellationToken: TestContext.Current.CancellationToken));
         }
 
         using CancellationTokenSource cancelled = new();
