@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Loci.Caching;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Reporting;

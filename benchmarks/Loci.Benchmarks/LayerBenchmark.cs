@@ -101,7 +101,7 @@ internal static class LayerBenchmark
             Tensor Input(float[] data) => tape.FromHost(new Shape(rows, Dimension), data, true);
             Tensor x = Input(values), q = Input(unit), k = Input(unit), v = Input(values), u = Input(unit);
             var start = new Moment();
-            tape.Backward(mixer.Memory.Apply(tape, mixer.Plan, x, q, k, v, u, mixer.Reader));
+            tape.Backward(mixer.Memory.Apply(tape, mixer.Plan, x, q, k, v, new RouterInputs(u, k), mixer.Reader));
             return start;
         });
         Console.WriteLine($"{rows / alone.Wall,15:N0}{rows / alone.Processor,11:N0}");

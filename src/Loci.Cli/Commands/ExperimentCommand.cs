@@ -181,12 +181,17 @@ internal sealed class ExperimentCommand
         return plain.Length > 0 ? plain : "experiment";
     }
 
+    private static string Describe(ExperimentTask task) => task switch
+    {
+        RecallTask { Sizes: { } sizes } => $"recall of {string.Join(", ", sizes.Select(size => FormattableString.Invariant($"{size.Pairs} pairs in {size.Length}")))} tokens",
+        RecallTask recall => FormattableString.Invariant($"recall of {string.Join(", ", recall.Pairs)} pairs in {recall.Length} tokens"),
+        NeedleTask needle => FormattableString.Invariant($"{string.Join(", ", needle.Needles)}, trained at up to {needle.Length:#,0} tokens, tested at up to {needle.TestLengths.Max():#,0}"),
+        _ => "language modelling",
+    };
+
     private static void WriteHeader(Experiment experiment, ExperimentRunner runner, IPreparedTask task, string folder, int parallel, int finished)
     {
-        Console.Error.WriteLine($"experiment  {experiment.Name}: {(task.VocabularySize, experiment.Task) switch { (var size, RecallTask { Sizes: { } sizes }) => FormattableString.Invariant($"recall of {string.Join(", ", sizes.Select(one => FormattableString.Invariant($"{one.Pairs} pairs in {one.Length}")))} tokens, vocabulary {size:#,0}"),
-            (var size, RecallTask recall) => FormattableString.Invariant($"recall of {string.Join(", ", recall.Pairs)} pairs in {recall.Length} tokens, vocabulary {size:#,0}"),
-             (var size, NeedleTask needle) => FormattableString.Invariant($"{string.Join(", ", needle.Needles)}, trained at up to {needle.Length:#,0} tokens, tested at up to {needle.TestLengths.Max():#,0}, vocabulary {size:#,0}"),
-            var (size, _) => FormattableString.Invariant($"language modelling, vocabulary {size:#,0}") }}");
+        Console.Error.WriteLine(FormattableString.Invariant($"experiment  {experiment.Name}: {Describe(experiment.Task)}, vocabulary {task.VocabularySize:#,0}"));
         foreach (var arm in experiment.Arms)
         {
             // Made here too, so that a model that cannot be shows before any training.

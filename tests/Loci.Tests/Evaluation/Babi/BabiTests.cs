@@ -119,7 +119,7 @@ public sealed class BabiTests : IDisposable
     public void MissingFilesAreNamed()
     {
         EvaluationTask task = EvaluationTasks.Find("babi");
-        AnsweringModel model = new(Oracle);
+        PromptModel model = new(Oracle);
         Refused(() => task.Load(model, new TaskOptions()), "needs the files of bAbI");
         Refused(() => task.Load(model, new TaskOptions { DataPath = Path.Combine(_folder, "nothing") }), "no file or folder");
         Refused(() => task.Load(model, new TaskOptions { DataPath = Path.Combine(_folder, "en", "qa1_places_test.txt") }), "zip");
@@ -144,7 +144,7 @@ public sealed class BabiTests : IDisposable
     public void StoriesAreAsked()
     {
         EvaluationTask task = EvaluationTasks.Find("babi");
-        AnsweringModel model = new(Oracle);
+        PromptModel model = new(Oracle);
         AnswerExample first = (AnswerExample)task.Load(model, Options(("tasks", "1"))).First();
         Assert.Equal("Xenia went to the cellar.\nYorick ran to the attic.\nQuestion: Where is Xenia?\nAnswer:", first.Input);
         Assert.Equal(" cellar", first.Continuation);
@@ -152,7 +152,7 @@ public sealed class BabiTests : IDisposable
         (Dictionary<string, double> metrics, List<EvaluationExample> examples) = model.Measure(task, Options(("tasks", "1-2,12")));
         Assert.Equal(["qa1", "qa1", "qa1", "qa1", "qa2", "qa2", "qa12", "qa12"], examples.Select(example => example.Slices[0].Value));
         Assert.Equal((1, 1, 0, 1), (metrics["accuracy"], metrics["exact"], metrics["answer_loss"], metrics["answer_greedy"]));
-        (metrics, _) = new AnsweringModel(_ => "").Measure(task, Options(("tasks", "1-2")));
+        (metrics, _) = new PromptModel(_ => "").Measure(task, Options(("tasks", "1-2")));
         Assert.Equal((0, 0, 2, 0), (metrics["accuracy"], metrics["exact"], metrics["answer_loss"], metrics["answer_greedy"]));
         Assert.Equal(3, task.Load(model, Options(("tasks", "1")) with { Samples = 3 }).Count());
     }
@@ -190,7 +190,7 @@ public sealed class BabiTests : IDisposable
     public void FactsAreHiddenInABook()
     {
         EvaluationTask task = EvaluationTasks.Find("babilong");
-        AnsweringModel model = new(Oracle);
+        PromptModel model = new(Oracle);
         (Dictionary<string, double> metrics, List<EvaluationExample> examples) = model.Measure(task, Options(("tasks", "1,2")) with { Lengths = [600, 2000] });
         Assert.Equal((1, 0, 1), (metrics["accuracy"], metrics["answer_loss"], metrics["answer_greedy"]));
         Assert.Equal(12, examples.Count);
@@ -223,7 +223,7 @@ public sealed class BabiTests : IDisposable
         Assert.Equal(
             examples.Cast<AnswerExample>().Select(example => example.Input),
             task.Load(model, Options(("tasks", "1,2")) with { Lengths = [600, 2000] }).Cast<AnswerExample>().Select(example => example.Input));
-        (metrics, _) = new AnsweringModel(_ => "").Measure(task, Options(("tasks", "1,2")) with { Lengths = [600] });
+        (metrics, _) = new PromptModel(_ => "").Measure(task, Options(("tasks", "1,2")) with { Lengths = [600] });
         Assert.Equal(0, metrics["accuracy"]);
     }
 
@@ -232,7 +232,7 @@ public sealed class BabiTests : IDisposable
     {
         Write("items.json", "{\"qa1\": [3, 0], \"qa2\": [1]}");
         TaskOptions options = Options(("tasks", "1"), ("items", Path.Combine(_folder, "items.json"))) with { Lengths = [400] };
-        AnswerExample[] examples = [.. EvaluationTasks.Find("babilong").Load(new AnsweringModel(Oracle), options).Cast<AnswerExample>()];
+        AnswerExample[] examples = [.. EvaluationTasks.Find("babilong").Load(new PromptModel(Oracle), options).Cast<AnswerExample>()];
         Assert.Equal([" porch", " cellar"], examples.Select(example => example.Continuation));
         Assert.StartsWith(
             """
@@ -258,8 +258,8 @@ public sealed class BabiTests : IDisposable
         Assert.EndsWith("\n</context>\n\nQuestion: Where is Yorick?\nAnswer:", examples[0].Input, StringComparison.Ordinal);
         // Stories that do not fit are left out.
         TaskOptions tight = Options(("tasks", "1"), ("template", "short"), ("answer-tokens", "1")) with { Lengths = [20] };
-        Assert.Equal([" porch"], EvaluationTasks.Find("babilong").Load(new AnsweringModel(Oracle), tight).Cast<AnswerExample>().Select(example => example.Continuation));
-        AnswerExample terse = EvaluationTasks.Find("babilong").Load(new AnsweringModel(Oracle), Options(("tasks", "1"), ("template", "short")) with { Lengths = [100] }).Cast<AnswerExample>().First();
+        Assert.Equal([" porch"], EvaluationTasks.Find("babilong").Load(new PromptModel(Oracle), tight).Cast<AnswerExample>().Select(example => example.Continuation));
+        AnswerExample terse = EvaluationTasks.Find("babilong").Load(new PromptModel(Oracle), Options(("tasks", "1"), ("template", "short")) with { Lengths = [100] }).Cast<AnswerExample>().First();
         Assert.DoesNotContain("<", terse.Input, StringComparison.Ordinal);
         Assert.InRange(TestFiles.Gpt2.Encode(terse.Input).Length, 70, 80);
     }

@@ -93,7 +93,7 @@ public sealed class RoutingMeasurementTests
     {
         using var device = new CpuDevice(1);
         using var model = Model(AggregationKind.GatedResidual, device);
-        NeedleTask task = new() { Needles = [Small.Needle], Digits = 4, Length = 128, TestLengths = [224, 320], Depths = [0, 0.5], TestExamples = 2, EvaluationSeed = 3 };
+        Loci.Experiments.NeedleTask task = new() { Needles = [Small.Needle], Digits = 4, Length = 128, TestLengths = [224, 320], Depths = [0, 0.5], TestExamples = 2, EvaluationSeed = 3 };
         var measured = task.Prepare(new ByteTokenizer(), HaystackText.Shipped).Measure(model, ExperimentSet.Test, TestContext.Current.CancellationToken);
         var result = RoutingMeasurement.Measure(model, new ByteTokenizer(), Small, HaystackText.Shipped.Divide().Held, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(0, result.All.InOnlineSegment);
@@ -109,7 +109,7 @@ public sealed class RoutingMeasurementTests
     public void NeedlesAreFoundAmongTheTokens(string name, NeedleTemplate template)
     {
         ByteTokenizer tokenizer = new();
-        NeedleGenerator generator = new(NeedleTokens.TaskOf(name, template, 5), tokenizer);
+        NeedleGenerator generator = new(NeedleTokens.TaskOf(name, template, 5, null), tokenizer);
         RandomGenerator random = new(5);
         for (var i = 0; i < 5; i++)
         {

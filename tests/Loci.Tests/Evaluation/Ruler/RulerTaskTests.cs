@@ -59,7 +59,7 @@ public sealed class RulerTaskTests
     {
         EvaluationTask task = EvaluationTasks.Find(name);
         TaskOptions options = new() { Lengths = [1024, 4096], Samples = 3 };
-        AnsweringModel oracle = new(Oracle);
+        PromptModel oracle = new(Oracle);
         (Dictionary<string, double> metrics, List<EvaluationExample> examples) = oracle.Measure(task, options);
         Assert.Equal(1, metrics["accuracy"]);
         Assert.Equal(6, examples.Count);
@@ -80,7 +80,7 @@ public sealed class RulerTaskTests
             Assert.InRange(TestFiles.Gpt2.Encode(example.Input).Length + generation.MaximumTokens, length - 150, length);
         }
 
-        (metrics, _) = new AnsweringModel(_ => "").Measure(task, options);
+        (metrics, _) = new PromptModel(_ => "").Measure(task, options);
         Assert.Equal((0, 2, 0), (metrics["accuracy"], metrics["answer_loss"], metrics["answer_greedy"]));
     }
 
@@ -89,7 +89,7 @@ public sealed class RulerTaskTests
     public void ExamplesDependOnTheSeedAlone(string name)
     {
         EvaluationTask task = EvaluationTasks.Find(name);
-        AnsweringModel model = new(_ => "");
+        PromptModel model = new(_ => "");
         string[] Inputs(TaskOptions options) => [.. task.Load(model, options).Cast<AnswerExample>().Select(example => example.Input).Order(StringComparer.Ordinal)];
         string[] two = Inputs(new TaskOptions { Lengths = [1100], Samples = 2 });
         Assert.Equal(two, Inputs(new TaskOptions { Lengths = [1100], Samples = 2 }));
@@ -102,7 +102,7 @@ public sealed class RulerTaskTests
     public void DepthsMakeSlices()
     {
         EvaluationTask task = EvaluationTasks.Find("niah-single-2");
-        AnsweringModel model = new(_ => "");
+        PromptModel model = new(_ => "");
         TaskOptions options = new() { Lengths = [1024], Depths = [0, 0.125, 1], Samples = 2 };
         Assert.Equal(["0", "0", "12.5", "12.5", "100", "100"], task.Load(model, options).Select(example => example.Slices[1].Value));
         string[] bands = [.. task.Load(model, options with { Depths = [], Samples = 20 }).Select(example => example.Slices[1].Value)];
@@ -275,7 +275,7 @@ public sealed class RulerTaskTests
         Refused("niah-single-1", With("template", "long"), "ruler, short");
         Refused("niah-single-1", With("keys", "many"), "whole number");
         Refused("ruler-fwe", With("alpha", "x"), "number");
-        Assert.Contains("tokenizer", Assert.Throws<LociException>(() => EvaluationTasks.Find("niah-single-1").Load(new AnsweringModel(_ => "", null), new TaskOptions())).Message, StringComparison.Ordinal);
+        Assert.Contains("tokenizer", Assert.Throws<LociException>(() => EvaluationTasks.Find("niah-single-1").Load(new PromptModel(_ => "", null), new TaskOptions())).Message, StringComparison.Ordinal);
 
         static TaskOptions With(string name, string value) => new() { Settings = new Dictionary<string, string> { [name] = value } };
 
@@ -283,5 +283,5 @@ public sealed class RulerTaskTests
             Assert.Contains(expected, Assert.Throws<LociException>(() => Load(EvaluationTasks.Find(task), options)).Message, StringComparison.Ordinal);
     }
 
-    private static List<AnswerExample> Load(EvaluationTask task, TaskOptions options) => [.. task.Load(new AnsweringModel(_ => ""), options).Cast<AnswerExample>()];
+    private static List<AnswerExample> Load(EvaluationTask task, TaskOptions options) => [.. task.Load(new PromptModel(_ => ""), options).Cast<AnswerExample>()];
 }

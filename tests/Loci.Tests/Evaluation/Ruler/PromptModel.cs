@@ -5,9 +5,9 @@ using Loci.Tests.Data;
 namespace Loci.Tests.Evaluation.Ruler;
 
 /// <summary>A model that writes what a function makes of the prompt, and finds nothing else likely.</summary>
-internal sealed class AnsweringModel(Func<string, string> answer, Tokenizer? tokenizer) : IEvaluationModel
+internal sealed class PromptModel(Func<string, string> answer, Tokenizer? tokenizer) : IEvaluationModel
 {
-    public AnsweringModel(Func<string, string> answer) : this(answer, TestFiles.Gpt2)
+    public PromptModel(Func<string, string> answer) : this(answer, TestFiles.Gpt2)
     {
     }
 
