@@ -1,7 +1,12 @@
 using System.Collections.Concurrent;
+using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Loci.Data;
+using Loci.Evaluation.Ruler;
 using Loci.Experiments;
+using Loci.Models;
+using Loci.Numerics;
 using Loci.Tests.Training;
 using Xunit;
 
@@ -163,6 +168,111 @@ public sealed class ExperimentRunnerTests : IDisposable
         Assert.False(other.HasTest);
         Assert.Contains("other text", Assert.Throws<LociException>(() => new ExperimentRunner(experiment, other, _folder.In("out"), 2).Run(TestContext.Current.CancellationToken)).Message, StringComparison.Ordinal);
         Assert.All(new ExperimentRunner(experiment, other, _folder.In("other"), 2).Run(TestContext.Current.CancellationToken), result => Assert.Same(result.Validation, result.Reported));
+    }
+
+    [Fact]
+    public void OtherSeedsTakeTheRateThatWasBestOnTheSweptOnes()
+    {
+        var text = Text.Replace("[0.01]", "[0.01, 0.05, 0.2], \"sweepSeeds\": 1", StringComparison.Ordinal).Replace("[0, 1]", "[4, 5, 6]", StringComparison.Ordinal);
+        var experiment = Experiment.Parse(text);
+        Assert.Equal(2 * (3 + 2), experiment.RunCount);
+        var runs = Run(text, "sweep");
+        Assert.Equal(10, runs.Count);
+        var results = ExperimentResults.Create(experiment, ((RecallTask)experiment.Task).Prepare(), runs);
+        Assert.Equal(10, results.Planned);
+        foreach (var arm in results.Arms)
+        {
+            var swept = runs.Where(run => run.Arm == arm.Label && run.Seed == 4).ToList();
+            Assert.Equal([0.01, 0.05, 0.2], swept.Select(run => run.LearningRate).Order());
+            Assert.Equal(swept.MaxBy(run => run.Validation["accuracy"])!.LearningRate, arm.LearningRate);
+            Assert.All(runs.Where(run => run.Arm == arm.Label && run.Seed != 4), run => Assert.Equal(arm.LearningRate, run.LearningRate));
+            Assert.Equal(3, arm.Rates.Single(rate => rate.LearningRate == arm.LearningRate).Finished);
+        }
+
+        Observer again = new();
+        Assert.Equal(10, Run(text, "sweep", again).Count);
+        Assert.Empty(again.Started);
+    }
+
+    [Fact]
+    public void ModelsAreKeptWhereAsked()
+    {
+        var text = Text.Replace("\"seeds\"", "\"keepModels\": true, \"seeds\"", StringComparison.Ordinal);
+        var experiment = Experiment.Parse(text);
+        var task = ((RecallTask)experiment.Task).Prepare();
+        var runs = Run(text, "kept");
+        foreach (var (run, result) in experiment.Runs.Zip(runs))
+        {
+            using CpuDevice device = new(1);
+            using var model = LanguageModel.Load(Path.Combine(_folder.In("kept"), "runs", run.Name, "model"), device);
+            Assert.Equal(result.Test, task.Measure(model, ExperimentSet.Test, TestContext.Current.CancellationToken).Values);
+        }
+
+        Run(Text, "not");
+        Assert.Empty(Directory.GetFiles(_folder.In("not"), "model.safetensors", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public void NeedlesAreLearnedShortAndMeasuredLong()
+    {
+        const string Needles = """
+            {
+              "name": "needles",
+              "task": {
+                "kind": "needle", "needles": ["niah-single-2", "niah-single-1"], "trainingNeedles": ["niah-single-2"], "keys": "Numbers", "digits": 2, "length": 160, "trainingLengths": [80, 160],
+                "curriculumRows": 8, "testLengths": [160, 300], "depths": [0, 1], "testExamples": 2, "validationExamples": 3, "tokenizer": "byte"
+              },
+              "model": { "dimension": 16, "layers": 1, "heads": 2 },
+              "arms": [ { "label": "ssc", "mixers": [ { "chunkLength": 16, "cache": { "aggregation": "ssc", "segmentLength": 32 } } ] } ],
+              "training": { "steps": 8, "batch": 2, "evaluations": 2 }
+            }
+            """;
+        var experiment = Experiment.Parse(Needles);
+        var needle = (NeedleTask)experiment.Task;
+        var task = needle.Prepare(new ByteTokenizer(), HaystackText.Shipped);
+        var result = Assert.Single(new ExperimentRunner(experiment, task, _folder.In("needles"), 1).Run(TestContext.Current.CancellationToken));
+        Assert.Equal(["accuracy", "accuracy_160", "accuracy_300", "accuracy_niah-single-1", "accuracy_niah-single-2", "loss"], result.Test.Keys.Order());
+        Assert.InRange(result.Test["loss"], 2, 7);
+        Assert.Equal(2 * 2 * 2, result.Breakdowns[0].Points[0].Count);
+        Assert.Contains(result.Breakdowns, breakdown => breakdown.Title == "Accuracy by depth, 300 tokens" && breakdown.Points.Count == 2);
+
+        // What is predicted is the answer and nothing else, and short examples come before long ones.
+        var batches = task.CreateBatches(3);
+        TokenBatch batch = new(1, 160);
+        batches.Next(batch);
+        Assert.Equal([0, 80], batch.SequenceStarts.ToArray());
+        var predicted = Enumerable.Range(0, 80).Where(i => batch.Targets[i] != TokenBatch.Ignored).ToList();
+        Assert.Equal(Enumerable.Range(predicted[0], predicted.Count), predicted);
+        var text = Encoding.ASCII.GetString([.. batch.Inputs.AsSpan(1, predicted[0]).ToArray().Select(token => (byte)token)]);
+        var answer = Encoding.ASCII.GetString([.. predicted.Select(i => (byte)batch.Targets[i])]);
+        var key = Regex.Match(text, @"\nThe number for (\d\d) is$").Groups[1].Value;
+        Assert.Contains($"The number for {key} is{answer}.", text, StringComparison.Ordinal);
+        HashSet<int> lengths = [];
+        for (var row = 0; row < 60; row++)
+        {
+            batches.Next(batch);
+            lengths.Add(batch.SequenceStarts.Length);
+        }
+
+        Assert.Equal([1, 2], lengths.Order());
+        Assert.Contains("testLengths", Assert.Throws<LociException>(() => Experiment.Parse(Needles.Replace("[160, 300]", "[]", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
+        Assert.Contains("no needle task 'niah-single-9'", Assert.Throws<LociException>(() => Experiment.Parse(Needles.Replace("niah-single-1", "niah-single-9", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TestTextIsReadInLongerWindows()
+    {
+        var text = Text[..Text.IndexOf("\"task\"", StringComparison.Ordinal)] + "\"task\": { \"kind\": \"language\", \"tokenizer\": \"byte\", \"context\": 16, \"testContext\": 40, \"curveTokens\": 30 },"
+            + Text[Text.IndexOf("\"model\"", StringComparison.Ordinal)..];
+        var experiment = Experiment.Parse(text);
+        var test = TrainingFixture.Encode(string.Concat(Enumerable.Repeat("early to rise ", 12)));
+        var task = ((LanguageTask)experiment.Task).Prepare(TrainingFixture.Bytes, TrainingFixture.Text, TrainingFixture.Validation, test);
+        using CpuDevice device = new(1);
+        using LanguageModel model = new(experiment.Arms[1].Model with { VocabularySize = task.VocabularySize }, device, 1);
+        var points = task.Measure(model, ExperimentSet.Test, TestContext.Current.CancellationToken).Breakdowns.Single().Points;
+        Assert.Equal(39, points[^1].To);
+        Assert.Equal(15, task.Measure(model, ExperimentSet.Validation, TestContext.Current.CancellationToken).Breakdowns.Single().Points[^1].To);
+        Assert.Contains("testContext", Assert.Throws<LociException>(() => Experiment.Parse(text.Replace("\"testContext\": 40", "\"testContext\": 0", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
     }
 
     private IReadOnlyList<ExperimentRunResult> Run(string text, string folder, Observer? observer = null, int parallel = 2, CancellationToken? stop = null)

@@ -68,7 +68,7 @@ public sealed class ExperimentTests
     [InlineData("\"name\": \"a test\"|\"name\": \" \"", "name is empty")]
     [InlineData("\"name\": \"a test\"|\"name\": 5", "name")]
     [InlineData("\"name\": \"a test\"|\"name\": \"x\", \"tusk\": 1", "no setting 'tusk' in an experiment's file: use name, ")]
-    [InlineData("\"kind\": \"recall\"|\"kind\": \"recoil\"", "'recoil': use recall or language")]
+    [InlineData("\"kind\": \"recall\"|\"kind\": \"recoil\"", "'recoil': use recall, language or needle")]
     [InlineData("\"kind\": \"recall\", |", "does not say what it is")]
     [InlineData("\"powerA\"|\"power\"", "no setting 'power' in an experiment's task: use vocabularySize, ")]
     [InlineData("\"powerA\": 0.5|\"powerA\": \"x\"", "'powerA' in the experiment's task")]

@@ -198,11 +198,104 @@ public sealed class MultiQueryRecallTests
     }
 
     [Fact]
+    public void MixedRowsHoldAsManySequencesOfOneSizeAsFit()
+    {
+        RecallSize[] sizes = [new(16, 2), new(24, 6), new(40, 10)];
+        MultiQueryRecall task = new(new MultiQueryRecallOptions { VocabularySize = 48, Length = 56, Sizes = sizes, RandomNonQueries = false }, seed: 5);
+        TokenBatch batch = new(1, 56);
+        HashSet<RecallSize> seen = [];
+        for (var row = 0; row < 40; row++)
+        {
+            task.Next(batch);
+            var starts = batch.SequenceStarts.ToArray();
+            var size = Assert.Single(sizes, one => one.Length == starts[1]);
+            seen.Add(size);
+            var count = 56 / size.Length;
+            Assert.Equal(Enumerable.Range(0, count + (56 % size.Length > 0 ? 1 : 0)).Select(i => i * size.Length), starts); // the last one is padding
+            Assert.Equal(count * size.Pairs, batch.PredictedCount);
+            for (var sequence = 0; sequence < count; sequence++)
+            {
+                var inputs = batch.Inputs.AsSpan(sequence * size.Length, size.Length);
+                var targets = batch.Targets.AsSpan(sequence * size.Length, size.Length);
+                Dictionary<int, int> values = [];
+                for (var i = 0; i < size.Pairs; i++)
+                {
+                    values.Add(inputs[2 * i], inputs[(2 * i) + 1]);
+                }
+
+                for (var position = 0; position < size.Length; position++)
+                {
+                    if (targets[position] != TokenBatch.Ignored)
+                    {
+                        Assert.True(values.Remove(inputs[position], out var value));
+                        Assert.Equal(value, targets[position]);
+                    }
+                }
+
+                Assert.Empty(values);
+            }
+
+            Assert.All(batch.Targets[(count * size.Length)..], target => Assert.Equal(TokenBatch.Ignored, target));
+        }
+
+        Assert.Equal(3, seen.Count);
+    }
+
+    [Fact]
+    public void CurriculumBringsSizesInOneAfterTheOther()
+    {
+        RecallSize[] sizes = [new(8, 2), new(16, 4), new(32, 8)];
+        MultiQueryRecallOptions options = new() { VocabularySize = 48, Length = 32, Sizes = sizes, CurriculumRows = 200 };
+        MultiQueryRecall task = new(options, seed: 6);
+        TokenBatch batch = new(1, 32);
+        List<int> predicted = []; // 8 pairs a row with the first size and the second, so the sequences tell
+        List<int> sequences = [];
+        for (var row = 0; row < 400; row++)
+        {
+            task.Next(batch);
+            predicted.Add(batch.PredictedCount);
+            sequences.Add(batch.SequenceStarts.Length);
+        }
+
+        Assert.All(predicted, count => Assert.Equal(8, count));
+        Assert.All(sequences[..100], count => Assert.Equal(4, count));
+        Assert.Equal([2, 4], sequences[100..200].Distinct().Order());
+        Assert.Equal([1, 2, 4], sequences[200..].Distinct().Order());
+
+        // A row depends on its number alone.
+        MultiQueryRecall later = new(options, seed: 6) { RowsTaken = 399 };
+        var last = batch.Inputs.ToArray();
+        later.Next(batch);
+        Assert.Equal(last, batch.Inputs);
+    }
+
+    [Fact]
+    public void SizesAreMeasuredByThemselves()
+    {
+        using var device = new CpuDevice(1);
+        using LanguageModel model = new(new ModelConfiguration { VocabularySize = 48, Dimension = 8, Layers = 1, Heads = 2 }, device, 3);
+        MultiQueryRecallOptions options = new() { VocabularySize = 48, Length = 64, Sizes = [new(32, 8), new(16, 4), new(64, 8), new(16, 4)] };
+        var both = RecallMeasurement.Measure(model, options, 6, 9, TestContext.Current.CancellationToken);
+        Assert.Equal([new RecallSize(16, 4), new RecallSize(32, 8), new RecallSize(64, 8)], both.BySize.Keys.OrderBy(size => size.Length));
+        Assert.Equal(6 * (4 + 8 + 8), both.Queries);
+        Assert.Equal([(4, 24L), (8, 96L)], both.ByPairs.Select(count => (count.From, count.Queries)));
+        foreach (var (size, count) in both.BySize)
+        {
+            var alone = RecallMeasurement.Measure(model, options with { Sizes = [size] }, 6, 9, TestContext.Current.CancellationToken);
+            Assert.Equal((alone.Queries, alone.Correct), (count.Queries, count.Correct));
+        }
+    }
+
+    [Fact]
     public void OptionsThatCannotBeAreExplained()
     {
         Fails("length", Small with { Length = 31 });
         Fails("length", Small with { Length = 0 });
-        Fails("vocabulary", Small with { VocabularySize = 32 });
+        Fails("vocabulary", Small with { VocabularySize = 8 });
+        Fails("list of sizes is empty", Small with { Sizes = [] });
+        Fails("do not fit into rows of 32", Small with { Sizes = [new RecallSize(64, 4)] });
+        Fails("cannot hold 5 pairs", Small with { Sizes = [new RecallSize(16, 5)] });
+        Fails("come in over -1 rows", Small with { Sizes = [new RecallSize(16, 4)], CurriculumRows = -1 });
         Fails("pairs", Small with { Pairs = [] });
         Fails("pairs", Small with { Pairs = [4, 0] });
         Fails("cannot hold 9 pairs", Small with { Pairs = [9] });

@@ -93,7 +93,7 @@ public sealed class RoutingMeasurementTests
     {
         using var device = new CpuDevice(1);
         using var model = Model(AggregationKind.GatedResidual, device);
-        Loci.Experiments.NeedleTask task = new() { Needles = [Small.Needle], Digits = 4, Length = 128, TestLengths = [224, 320], Depths = [0, 0.5], TestExamples = 2, EvaluationSeed = 3 };
+        NeedleTask task = new() { Needles = [Small.Needle], Digits = 4, Length = 128, TestLengths = [224, 320], Depths = [0, 0.5], TestExamples = 2, EvaluationSeed = 3 };
         var measured = task.Prepare(new ByteTokenizer(), HaystackText.Shipped).Measure(model, ExperimentSet.Test, TestContext.Current.CancellationToken);
         var result = RoutingMeasurement.Measure(model, new ByteTokenizer(), Small, HaystackText.Shipped.Divide().Held, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(0, result.All.InOnlineSegment);

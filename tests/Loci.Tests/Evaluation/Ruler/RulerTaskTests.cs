@@ -114,7 +114,7 @@ public sealed class RulerTaskTests
     [Fact]
     public void SettingsChangeTheTask()
     {
-        NeedleTask task = (NeedleTask)EvaluationTasks.Find("niah-single-1");
+        NeedleInHaystackTask task = (NeedleInHaystackTask)EvaluationTasks.Find("niah-single-1");
         TaskOptions options = new()
         {
             Settings = new Dictionary<string, string>

@@ -7,7 +7,7 @@ namespace Loci.Evaluation.Ruler;
 /// <param name="name">Its name, one of <see cref="NeedleOptions.PresetNames"/>.</param>
 /// <param name="title">What people call it.</param>
 /// <param name="description">What it asks.</param>
-internal sealed class NeedleTask(string name, string title, string description) : RulerTask
+internal sealed class NeedleInHaystackTask(string name, string title, string description) : RulerTask
 {
     // RULER's.
     private const int AnswerTokens = 128;
