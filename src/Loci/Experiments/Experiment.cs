@@ -10,7 +10,8 @@ namespace Loci.Experiments;
 /// <summary>One of the models that an experiment compares.</summary>
 /// <param name="Label">Its name in results.</param>
 /// <param name="Model">Its sizes and mixers; the vocabulary is the task's.</param>
-public sealed record ExperimentArm(string Label, ModelConfiguration Model)
+/// <param name="Against">The label of the arm that it is compared with, seed by seed; null for the first one.</param>
+public sealed record ExperimentArm(string Label, ModelConfiguration Model, string? Against = null)
 {
     /// <summary>The label as a part of a folder's name.</summary>
     internal string Slug
@@ -51,7 +52,7 @@ public sealed record ExperimentRun(ExperimentArm Arm, double LearningRate, ulong
 public sealed class Experiment
 {
     private static readonly string[] Fields = ["name", "description", "task", "model", "arms", "training", "seeds", "learningRates", "sweepSeeds", "keepModels"];
-    private static readonly string[] ArmFields = ["label", "mixers", "model"];
+    private static readonly string[] ArmFields = ["label", "mixers", "model", "against"];
 
     private Experiment(string name, string? description, ExperimentTask task, ExperimentTraining training, IReadOnlyList<ExperimentArm> arms, IReadOnlyList<ulong> seeds, IReadOnlyList<double> learningRates, int sweptSeeds, bool keepsModels)
     {
@@ -221,11 +222,19 @@ public sealed class Experiment
             var arm = entry!.AsObject();
             ExperimentJson.RequireKnown(arm, ArmFields, "arm");
             var label = arm["label"] is { } text ? ExperimentJson.Convert(text, ExperimentJson.Default.String, "arm's label") : "";
-            arms.Add(new ExperimentArm(label, ReadModel(label, model as JsonObject, arm)));
+            var against = arm["against"] is { } other ? ExperimentJson.Convert(other, ExperimentJson.Default.String, $"arm '{label}'") : null;
+            arms.Add(new ExperimentArm(label, ReadModel(label, model as JsonObject, arm), against));
             Require(arms[^1].Slug.Length > 0, "An arm of the experiment has no label: give each one of its own, with letters or digits.");
             Require(
                 arms.Count(other => other.Slug == arms[^1].Slug) == 1,
                 $"Two arms of the experiment have labels that would share a folder, '{arms.Find(other => other.Slug == arms[^1].Slug)!.Label}' and '{label}': give them different ones.");
+        }
+
+        foreach (var arm in arms.Where(arm => arm.Against is not null))
+        {
+            Require(
+                arm.Against != arm.Label && arms.Exists(other => other.Label == arm.Against),
+                $"The arm '{arm.Label}' is to be compared with '{arm.Against}', which is not another arm of the experiment: give the label of one.");
         }
 
         return arms;

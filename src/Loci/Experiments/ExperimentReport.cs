@@ -152,13 +152,15 @@ public static class ExperimentReport
                 : Invariant($"The largest model has {100.0 * (most - least) / least:0.0} % more parameters than the smallest.");
         }
 
-        foreach (var arm in results.Arms.Skip(1))
+        foreach (var arm in results.Arms)
         {
-            if (Difference(results, results.Arms[0], arm) is { StandardError: { } error } difference)
+            var against = experiment.Arms.FirstOrDefault(one => one.Label == arm.Label)?.Against;
+            var baseline = against is null ? results.Arms[0] : results.Arms.First(other => other.Label == against);
+            if (baseline != arm && Difference(results, baseline, arm) is { StandardError: { } error } difference)
             {
                 var metric = results.Metrics[0];
                 var sign = difference.Mean > 0 ? "+" : "";
-                yield return $"{arm.Label} less {results.Arms[0].Label}: {metric.Title} {sign}{metric.Format(difference.Mean)} ± {metric.Format(error)}{(metric.Unit == "%" ? " percentage points" : "")}, seed by seed.";
+                yield return $"{arm.Label} less {baseline.Label}: {metric.Title} {sign}{metric.Format(difference.Mean)} ± {metric.Format(error)}{(metric.Unit == "%" ? " percentage points" : "")}, seed by seed.";
             }
         }
 

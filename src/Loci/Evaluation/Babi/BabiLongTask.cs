@@ -29,7 +29,7 @@ internal sealed class BabiLongTask : EvaluationTask
 
     public override IReadOnlyList<string> SettingNames => ["tasks", "set", "split", "template", "items", "answer-tokens", "measure"];
 
-    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "right answers"), .. AnswerExample.LikelihoodMetrics];
+    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "Right answers"), .. AnswerExample.LikelihoodMetrics];
 
     public override IEnumerable<EvaluationExample> Load(IEvaluationModel model, TaskOptions options)
     {

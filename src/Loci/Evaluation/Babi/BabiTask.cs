@@ -24,7 +24,7 @@ internal sealed class BabiTask : EvaluationTask
 
     public override IReadOnlyList<string> SettingNames => ["tasks", "set", "split", "answer-tokens", "measure"];
 
-    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "right answers"), new(Exact, "answers to the letter"), .. AnswerExample.LikelihoodMetrics];
+    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "Right answers"), new(Exact, "Answers to the letter"), .. AnswerExample.LikelihoodMetrics];
 
     public override IEnumerable<EvaluationExample> Load(IEvaluationModel model, TaskOptions options)
     {

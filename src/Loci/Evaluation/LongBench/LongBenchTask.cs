@@ -79,6 +79,8 @@ internal sealed partial class LongBenchTask : EvaluationTask
         new LongBenchTask("repobench-p", "LongBench RepoBench-P", "The next line of a code file, after other files of the repository.", LongBenchScore.Code),
     ];
 
+    public override string Group => "longbench";
+
     public override string Name { get; }
 
     public override string Title { get; }

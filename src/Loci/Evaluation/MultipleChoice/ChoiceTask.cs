@@ -9,7 +9,9 @@ internal abstract class ChoiceTask : EvaluationTask
     protected const string Foundry = "the file of github.com/mosaicml/llm-foundry (query, choices, gold)";
 
     internal static readonly TaskMetric Accuracy = new("acc", "Accuracy");
-    internal static readonly TaskMetric NormalizedAccuracy = new("acc_norm", "Accuracy by length");
+    internal static readonly TaskMetric NormalizedAccuracy = new("acc_norm", "Accuracy, normalised by length");
+
+    public override string Group => "commonsense";
 
     public override IReadOnlyList<TaskMetric> Metrics => IsNormalized ? [Accuracy, NormalizedAccuracy] : [Accuracy];
 

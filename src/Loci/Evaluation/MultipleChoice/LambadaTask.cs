@@ -8,6 +8,8 @@ internal sealed class LambadaTask : EvaluationTask
     private static readonly TaskMetric AccuracyMetric = new("acc", "Accuracy");
     private static readonly TaskMetric PerplexityMetric = new("perplexity", "Perplexity", "", HigherIsBetter: false, MetricKind.ExponentialOfMean);
 
+    public override string Group => "commonsense";
+
     public override string Name => "lambada";
 
     public override string Title => "LAMBADA";

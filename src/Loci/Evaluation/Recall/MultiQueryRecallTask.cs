@@ -11,8 +11,8 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
 {
     private const int DefaultRows = 100;
 
-    private static readonly TaskMetric Accuracy = new("accuracy", "accuracy");
-    private static readonly TaskMetric Loss = new("loss", "loss", "nats", HigherIsBetter: false);
+    private static readonly TaskMetric Accuracy = new("accuracy", "Accuracy");
+    private static readonly TaskMetric Loss = new("loss", "Loss", "nats", HigherIsBetter: false);
 
     public override string Name => "mqar";
 

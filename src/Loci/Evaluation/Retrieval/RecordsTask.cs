@@ -15,6 +15,8 @@ internal sealed class RecordsTask : EvaluationTask
 
     private static readonly int[] DefaultLengths = [512, 1024, 2048];
 
+    public override string Group => "retrieval";
+
     public override string Name => "records";
 
     public override string Title => "Records";

@@ -14,6 +14,8 @@ internal abstract class RetrievalTask : EvaluationTask
 
     private static readonly int[] Lengths = [512, 1024, 2048, 4096, 8192, 16384];
 
+    public override string Group => "retrieval";
+
     public override IReadOnlyList<string> SettingNames => [ContextSetting, TwiceSetting];
 
     public override IReadOnlyList<TaskMetric> Metrics =>

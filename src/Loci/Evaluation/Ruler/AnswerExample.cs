@@ -31,8 +31,8 @@ internal sealed class AnswerExample(
     /// <summary>The metrics of the right answer's likelihood.</summary>
     public static readonly TaskMetric[] LikelihoodMetrics =
     [
-        new(Loss, "loss of the right answer", "nats", HigherIsBetter: false),
-        new(Greedy, "right answer is the most likely one, token by token"),
+        new(Loss, "Loss of the answer", "nats", HigherIsBetter: false),
+        new(Greedy, "Answer is greedy"),
     ];
 
     public string Input => input;

@@ -13,9 +13,11 @@ internal abstract class RulerTask : EvaluationTask
 
     private static readonly int[] DefaultLengths = [1024, 2048, 4096];
 
+    public override string Group => "ruler";
+
     public override string Source => "RULER, Hsieh et al., 2024, arXiv 2404.06654, github.com/NVIDIA/RULER";
 
-    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "answers given"), .. AnswerExample.LikelihoodMetrics];
+    public override IReadOnlyList<TaskMetric> Metrics { get; } = [new(Accuracy, "Answers given"), .. AnswerExample.LikelihoodMetrics];
 
     /// <summary>RULER's string_match_all: the part of the answers that a text holds, whatever the case.</summary>
     public static double MatchAll(string text, IReadOnlyList<string> answers) => answers.Count(answer => text.Contains(answer, StringComparison.OrdinalIgnoreCase)) / (double)answers.Count;
