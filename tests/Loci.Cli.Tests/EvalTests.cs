@@ -32,8 +32,8 @@ public sealed class EvalTests : IDisposable
         var result = Cli.Run(arguments);
         Assert.Equal(0, result.ExitCode);
         Assert.StartsWith("| task | metric | first | second | examples |\n", result.Output, StringComparison.Ordinal);
-        Assert.Contains("mqar by pairs: accuracy, %", result.Output, StringComparison.Ordinal);
-        Assert.Contains("mqar by distance: accuracy, %", result.Output, StringComparison.Ordinal);
+        Assert.Contains("mqar by pairs: Accuracy, %", result.Output, StringComparison.Ordinal);
+        Assert.Contains("mqar by distance: Accuracy, %", result.Output, StringComparison.Ordinal);
         Assert.Contains("| mqar | loss, nats | ", result.Output, StringComparison.Ordinal);
         Assert.Contains("mqar: second", result.Error, StringComparison.Ordinal);
         Assert.Equal(result.Output, File.ReadAllText(_folder.In("out/new/results.md")));
@@ -108,7 +108,7 @@ public sealed class EvalTests : IDisposable
     {
         var list = Cli.Run("eval", "list");
         Assert.Equal((0, ""), (list.ExitCode, list.Error));
-        foreach (var part in new[] { "mqar: Multi-query associative recall", "arXiv 2312.04927", "accuracy, loss", "ships with Loci or is generated", "mqar.pairs" })
+        foreach (var part in new[] { "mqar: Multi-query associative recall", "arXiv 2312.04927", "Accuracy, Loss", "ships with Loci or is generated", "mqar.pairs" })
         {
             Assert.Contains(part, list.Output, StringComparison.Ordinal);
         }

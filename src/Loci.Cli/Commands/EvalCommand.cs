@@ -391,6 +391,11 @@ internal sealed class EvalCommand
             parts.Add(FormattableString.Invariant($"{MemoryOptions.Name(cache.Read)} after training, segments of {cache.SegmentLength}"));
         }
 
+        if (session.ReadTopK is { } topK)
+        {
+            parts.Add(FormattableString.Invariant($"reads at most {topK} past segments"));
+        }
+
         return string.Join("; ", parts);
     }
 }

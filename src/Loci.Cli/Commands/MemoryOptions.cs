@@ -26,11 +26,13 @@ internal sealed class MemoryOptions
     private readonly Option<double?> _temperature = Options.Number("--gate-temperature", "Gated forms: what scores are multiplied by (default 1).", -1e6, 1e6);
     private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that --after-training sparse reads per token (default 4).", 1, 1 << 16);
 
-    /// <summary>All of the options.</summary>
+    private readonly Option<int?> _readTopK = Options.Whole("--read-top-k", "A model trained with GRM or SSC reads at most so many past segments per token, those that score highest (default as trained).", 1, 1 << 16);
+
+    /// <summary>All of the options of a new memory.</summary>
     public IReadOnlyList<Option> All => [_checkpoints, _noRewind, Budget, _read, _segmentLength, _rho, _onlineBias, _temperature, _topK];
 
     /// <summary>Those that change what is read.</summary>
-    public IReadOnlyList<Option> Reading => [_checkpoints, _read, _segmentLength, _rho, _onlineBias, _temperature, _topK];
+    public IReadOnlyList<Option> Reading => [_checkpoints, _read, _segmentLength, _rho, _onlineBias, _temperature, _topK, _readTopK];
 
     /// <summary>Those that go with any model.</summary>
     public IReadOnlyList<Option> Storage => [_checkpoints, _noRewind, Budget];
@@ -53,6 +55,7 @@ internal sealed class MemoryOptions
         KeepsReturns = !result.GetValue(_noRewind),
         AfterTraining = ReadAfterTraining(result),
         MemoryBudget = result.GetValue(Budget),
+        ReadTopK = result.GetValue(_readTopK),
     };
 
     /// <summary>Checks that what was asked for a new memory is so in one that is there.</summary>

@@ -21,6 +21,13 @@ internal sealed class Router
         Parameters = OnlineBias is null ? [Temperature] : [Temperature, OnlineBias];
     }
 
+    /// <summary>The same router, of which only the best past segments are read.</summary>
+    public Router(Router router, int topK)
+    {
+        Options = router.Options with { TopK = topK };
+        (Temperature, OnlineBias, Parameters) = (router.Temperature, router.OnlineBias, router.Parameters);
+    }
+
     public CachedReadOptions Options { get; }
 
     public Parameter Temperature { get; }

@@ -34,6 +34,11 @@ public sealed partial class Session
     public void SaveAs(string path, bool overwrite = false)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_options.ReadTopK is not null)
+        {
+            throw new LociException("A session that reads other segments than its model was trained to read is not kept in a file: leave the number of segments to read out.");
+        }
+
         FindContents();
         var metadata = new SessionMetadata
         {

@@ -28,8 +28,20 @@ public sealed partial class Session : IDisposable
     private IReadOnlyList<SegmentSpan>? _visibleSegments;
 
     internal Session(LanguageModel model, SessionOptions options)
-        : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining)))
+        : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining, options.ReadTopK)))
     {
+        if (options.ReadTopK < 1)
+        {
+            Dispose();
+            throw new LociException($"A token cannot read {options.ReadTopK} past segments at most: use at least 1.");
+        }
+
+        if (options.ReadTopK is not null && !_hasSegments)
+        {
+            Dispose();
+            throw new LociException("This model caches no segments, of which the best could be read: leave the number of segments to read out.");
+        }
+
     }
 
     private Session(LanguageModel model, SessionOptions options, MixerState[] states)

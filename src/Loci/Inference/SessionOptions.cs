@@ -18,6 +18,12 @@ public sealed record SessionOptions
     public AfterTrainingCache? AfterTraining { get; init; }
 
     /// <summary>
+    /// Past segments that a token reads at most: a model trained with GRM (equation 9) is read as by SSC (equations 16 and 17), which keeps many segments from drowning the one that matters where
+    /// texts are longer than those trained on, and one trained with SSC with another k. Null reads as the model was trained. Such sessions are not kept in files.
+    /// </summary>
+    public int? ReadTopK { get; init; }
+
+    /// <summary>
     /// Bytes of memory that the session may take; null for no limit. Where the cache would exceed it, sparse selective caching and Residual leave cached states in the session's file, from
     /// which they are mapped, and the other forms, which read every state for every token, stop with an error.
     /// </summary>

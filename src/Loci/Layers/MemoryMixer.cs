@@ -99,6 +99,13 @@ public sealed class MemoryMixer : Mixer, IDisposable
             throw new LociException($"A segment of {segmentation.Length} tokens is not a whole number of chunks of {Mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
         }
 
+        if (options.ReadTopK is { } topK && !segmentation.IsNone)
+        {
+            reader = reader is GatedResidualMemory or SparseSelectiveCaching || (reader is MemorySoup && !_memory.IsDeep)
+                ? new SparseSelectiveCaching(new Router(((RoutedReader)reader).Router, topK))
+                : throw new LociException("Reading only the best segments is for models trained with GRM or SSC: leave the number of segments to read out.");
+        }
+
         RecurrentCache cache = new(_device, _memory.CreateRecurrent(segmentation), reader, segmentation, Heads, _configuration.HeadWidth, options.Format);
         return new MemoryState(_device, cache, _configuration.ConvolutionWidth - 1, 3 * _configuration.Dimension, options.KeepsReturns);
     }

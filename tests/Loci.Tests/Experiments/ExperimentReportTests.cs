@@ -57,6 +57,24 @@ public sealed class ExperimentReportTests
     }
 
     [Fact]
+    public void ArmsAreComparedWithTheOneTheyName()
+    {
+        const string Arms = """
+            {
+              "name": "x", "task": { "kind": "recall", "vocabularySize": 40, "length": 32, "pairs": [2, 4] }, "model": { "dimension": 16, "layers": 1, "heads": 2 },
+              "arms": [ { "label": "other", "mixers": [ {} ] }, { "label": "base", "mixers": [ {} ] }, { "label": "grm | x", "against": "base", "mixers": [ { "cache": { "aggregation": "grm" } } ] } ],
+              "training": { "steps": 12 }, "seeds": [0, 1, 2], "learningRates": [0.001, 0.002, 0.004]
+            }
+            """;
+        var experiment = Experiment.Parse(Arms);
+        var results = ExperimentResults.Create(experiment, Task, [.. Results().Runs, .. Results().Runs.Where(run => run.Arm == "base").Select(run => run with { Arm = "other" })]);
+        var text = ExperimentReport.ToMarkdown(experiment, results);
+        Assert.Contains("grm | x less base: accuracy -20.00 ± 5.77 percentage points", text, StringComparison.Ordinal);
+        Assert.Contains("base less other: accuracy 0.00 ± 0.00 percentage points", text, StringComparison.Ordinal);
+        Assert.Contains("'none', which is not another arm", Assert.Throws<LociException>(() => Experiment.Parse(Arms.Replace("\"against\": \"base\"", "\"against\": \"none\"", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void MarkdownSaysAll()
     {
         var text = ExperimentReport.ToMarkdown(Experiment, Results());

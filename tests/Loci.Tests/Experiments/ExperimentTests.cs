@@ -92,6 +92,9 @@ public sealed class ExperimentTests
     [InlineData("[3, 18446744073709551615]|[-3]", "seeds")]
     [InlineData("[0.001, 1e-2]|[0]", "learning rate is 0")]
     [InlineData("[0.001, 1e-2]|[]", "learningRates")]
+    [InlineData("\"seeds\"|\"sweepSeeds\": 3, \"seeds\"", "sweepSeeds is 3: give the number of seeds, from 1 to 2")]
+    [InlineData("\"seeds\"|\"sweepSeeds\": \"all\", \"seeds\"", "sweepSeeds is \"all\"")]
+    [InlineData("\"seeds\"|\"keepModels\": 1, \"seeds\"", "keepModels is 1: use true or false")]
     public void FileThatCannotBeIsExplained(string change, string part)
     {
         var text = change.Split('|') is [var from, var to] ? Whole.Replace(from, to, StringComparison.Ordinal) : change;
