@@ -51,7 +51,7 @@ public static class EvaluationReport
             foreach (var slice in SliceNames(task))
             {
                 var (sliceHeaders, sliceRows) = SliceTable(results, task, slice);
-                text.Append(CultureInfo.InvariantCulture, $"\n{task[0].Task} by {slice}: {Heading(task[0].Metrics[0])}\n\n");
+                text.Append(CultureInfo.InvariantCulture, $"\n{task[0].Task} by {slice}: {Heading(task[0].Deciding)}\n\n");
                 Write(sliceHeaders, sliceRows, 1);
             }
         }
@@ -156,15 +156,15 @@ public static class EvaluationReport
 
             if (!IsNumeric(task, slice))
             {
-                report.Chart(new BarChart(Capital($"{first.Metrics[0].Title} by {slice}"), Heading(first.Metrics[0]), [.. SliceValues(task, slice).Take(MostSliceRows).SelectMany(value => task.Select(result =>
-                    Bar(results.Models.Count > 1 ? $"{value}: {result.Model}" : value, first.Metrics[0], ValuesOf(result, slice).FirstOrDefault(one => one.Value == value)?.Metrics)))])
+                report.Chart(new BarChart(Capital($"{first.Deciding.Title} by {slice}"), Heading(first.Deciding), [.. SliceValues(task, slice).Take(MostSliceRows).SelectMany(value => task.Select(result =>
+                    Bar(results.Models.Count > 1 ? $"{value}: {result.Model}" : value, first.Deciding, ValuesOf(result, slice).FirstOrDefault(one => one.Value == value)?.Metrics)))])
                 {
-                    FromZero = first.Metrics[0].Unit == "%",
+                    FromZero = first.Deciding.Unit == "%",
                 });
             }
 
             var (headers, rows) = SliceTable(results, task, slice);
-            report.Table(headers, rows, $"By {slice}: {Heading(first.Metrics[0])}");
+            report.Table(headers, rows, $"By {slice}: {Heading(first.Deciding)}");
         }
 
         foreach (var result in task)
@@ -178,7 +178,7 @@ public static class EvaluationReport
 
     private static HeatMap Map(EvaluationTaskResult result, EvaluationCrossing crossing)
     {
-        var metric = result.Metrics[0];
+        var metric = result.Deciding;
         List<string> columns = [.. ValuesOf(result, crossing.First).Select(value => value.Value)], rows = [.. ValuesOf(result, crossing.Second).Select(value => value.Value)];
         return new HeatMap($"{Capital(metric.Title)} of {result.Model} by {crossing.First} (columns) and {crossing.Second} (rows)", Heading(metric), columns, [.. rows.Select(row =>
         {
@@ -194,12 +194,12 @@ public static class EvaluationReport
     /// <summary>The first metric of every task; those in per cent in one chart.</summary>
     private static IEnumerable<BarChart> Bars(EvaluationResults results, List<List<EvaluationTaskResult>> tasks)
     {
-        foreach (var group in tasks.GroupBy(task => task[0].Metrics[0] is { Unit: "%" } metric ? (metric.HigherIsBetter ? "%" : "% less") : task[0].Task))
+        foreach (var group in tasks.GroupBy(task => task[0].Deciding is { Unit: "%" } metric ? (metric.HigherIsBetter ? "%" : "% less") : task[0].Task))
         {
-            var metrics = group.Select(task => task[0].Metrics[0]).ToList();
+            var metrics = group.Select(task => task[0].Deciding).ToList();
             var titles = string.Join(", ", metrics.Select(metric => metric.Title).Distinct());
             yield return new BarChart(Capital(titles), metrics[0].Unit.Length > 0 ? metrics[0].Unit : titles, [.. group.SelectMany(task => task.Select(result =>
-                Bar(results.Models.Count > 1 ? $"{result.Task}: {result.Model}" : result.Task, result.Metrics[0], result.Values)))])
+                Bar(results.Models.Count > 1 ? $"{result.Task}: {result.Model}" : result.Task, result.Deciding, result.Values)))])
             {
                 FromZero = metrics[0].Unit == "%",
                 Caption = (metrics[0].HigherIsBetter ? "More is better." : "Less is better.") + " Whiskers are one standard error to each side.",
@@ -217,7 +217,7 @@ public static class EvaluationReport
         List<IReadOnlyList<string>> rows = [];
         foreach (var task in ByTask(results))
         {
-            foreach (var metric in task[0].Metrics.Where(metric => task.Any(result => result.Values.ContainsKey(metric.Name)) || metric == task[0].Metrics[0]))
+            foreach (var metric in task[0].Metrics.Where(metric => task.Any(result => result.Values.ContainsKey(metric.Name)) || metric == task[0].Deciding))
             {
                 rows.Add([
                     task[0].Task,
@@ -233,7 +233,7 @@ public static class EvaluationReport
 
     private static (List<string> Headers, List<IReadOnlyList<string>> Rows) SliceTable(EvaluationResults results, List<EvaluationTaskResult> task, string slice)
     {
-        var metric = task[0].Metrics[0];
+        var metric = task[0].Deciding;
         List<IReadOnlyList<string>> rows = [];
         foreach (var value in SliceValues(task, slice).Take(MostSliceRows))
         {

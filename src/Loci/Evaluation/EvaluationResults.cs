@@ -108,6 +108,9 @@ public sealed record EvaluationTaskResult
 
     /// <summary>The same taken apart by two slices of numbers at once.</summary>
     public required IReadOnlyList<EvaluationCrossing> Crossings { get; init; }
+
+    /// <summary>What tables and charts show: the first metric that was measured.</summary>
+    internal TaskMetric Deciding => Metrics.FirstOrDefault(metric => Values.ContainsKey(metric.Name)) ?? Metrics[0];
 }
 
 /// <summary>A model that was measured.</summary>
