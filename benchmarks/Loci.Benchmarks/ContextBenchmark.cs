@@ -8,7 +8,7 @@ using Loci.Reporting;
 namespace Loci.Benchmarks;
 
 /// <summary>
-/// What the length of the context costs every form: training throughput, milliseconds of a decoded token and bytes of a sequence's memory. The model has D 256, 2 layers, 4 heads,
+/// What the length of the context costs every form: training throughput, milliseconds of a decoded token and bytes of a sequence's memory. The model has D 128, 2 layers, 4 heads,
 /// 2,048 tokens and random weights; segments of 256 tokens.
 /// </summary>
 internal static class ContextBenchmark
@@ -18,14 +18,14 @@ internal static class ContextBenchmark
     private const int Decoded = 48;
     private const int Warmup = 8;
 
-    private static readonly int[] TrainingLengths = [1024, 2048, 4096, 8192, 16384];
+    private static readonly int[] TrainingLengths = [1024, 4096, 16384];
     private static readonly int[] DecodingLengths = [1024, 4096, 16384, 65536];
 
     /// <param name="arguments">Nothing for all forms, or a folder for a report: <c>context FOLDER</c>.</param>
     public static void Run(string[] arguments)
     {
         List<Row> rows = [];
-        Console.WriteLine(Invariant($"D 256, 2 layers, 4 heads, vocabulary 2,048, segments of 256, {Environment.ProcessorCount} threads. Training: {TrainingTokens:#,0} tokens a step in rows of T, median of {Steps} steps; decoding: median of {Decoded} tokens."));
+        Console.WriteLine(Invariant($"D 128, 2 layers, 4 heads, vocabulary 2,048, segments of 256, {Environment.ProcessorCount} threads. Training: {TrainingTokens:#,0} tokens a step in rows of T, median of {Steps} steps; decoding: median of {Decoded} tokens."));
         Console.WriteLine($"{"form",-30}{"T",8}{"training tokens/s",19}{"decode ms",11}{"state MiB",11}");
         foreach (var (form, mixer) in Forms())
         {
@@ -66,7 +66,7 @@ internal static class ContextBenchmark
         }
     }
 
-    private static ModelConfiguration Configuration(MixerConfiguration mixer) => new() { VocabularySize = 2048, Dimension = 256, Layers = 2, Heads = 4, Mixers = [mixer] };
+    private static ModelConfiguration Configuration(MixerConfiguration mixer) => new() { VocabularySize = 2048, Dimension = 128, Layers = 2, Heads = 4, Mixers = [mixer] };
 
     private static double Train(MixerConfiguration mixer, int length)
     {
@@ -107,7 +107,7 @@ internal static class ContextBenchmark
     private static void Save(string folder, List<Row> rows)
     {
         Directory.CreateDirectory(folder);
-        var report = new HtmlReport("What the length of the context costs", Invariant($"D 256, 2 layers, 4 heads, segments of 256, {Environment.ProcessorCount} threads"))
+        var report = new HtmlReport("What the length of the context costs", Invariant($"D 128, 2 layers, 4 heads, segments of 256, {Environment.ProcessorCount} threads"))
             .Chart(Chart("Training throughput", "tokens/s", row => row.TokensPerSecond))
             .Chart(Chart("Decoding latency", "milliseconds per token", row => row.Milliseconds))
             .Chart(Chart("Memory of one sequence", "MiB", row => row.StateBytes / 1048576.0))

@@ -1,8 +1,8 @@
 using Loci.Evaluation.Babi;
-using Loci.Evaluation.Ruler;
 using Loci.Evaluation.LongBench;
 using Loci.Evaluation.MultipleChoice;
 using Loci.Evaluation.Retrieval;
+using Loci.Evaluation.Ruler;
 
 namespace Loci.Evaluation;
 
