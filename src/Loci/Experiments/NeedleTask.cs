@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Loci.Data;
+using Loci.Evaluation;
 using Loci.Evaluation.Ruler;
 using Loci.Models;
 using Loci.Numerics;
@@ -213,7 +214,7 @@ public sealed record NeedleTask : ExperimentTask
                     var isRight = true;
                     for (var i = 0; i < count; i++)
                     {
-                        var (loss, isGreatest) = NeedleTokens.Judge(logits.AsSpan(i * model.Configuration.VocabularySize, model.Configuration.VocabularySize), example.Tokens[example.Answer + i]);
+                        var (loss, isGreatest) = NextToken.Judge(logits.AsSpan(i * model.Configuration.VocabularySize, model.Configuration.VocabularySize), example.Tokens[example.Answer + i]);
                         nats += loss;
                         isRight &= isGreatest;
                     }

@@ -149,7 +149,8 @@ public static class RecallMeasurement
                 }
 
                 _model.Device.CopyToHost(logits.Data.Slice((long)(start + position) * _logits.Length, _logits.Length), _logits);
-                var isRight = Judge(target);
+                var (loss, isRight) = NextToken.Judge(_logits, target);
+                _nats += loss;
                 var bucket = int.Log2(position - _keyPositions[batch.Inputs[start + position]]);
                 _distanceQueries[bucket]++;
                 _distanceCorrect[bucket] += isRight ? 1 : 0;
@@ -157,27 +158,6 @@ public static class RecallMeasurement
             }
 
             return correct;
-        }
-
-        /// <summary>Adds the loss of a query, and says whether the target is the most likely token; a tie with another is wrong.</summary>
-        private bool Judge(int target)
-        {
-            var greatest = float.NegativeInfinity;
-            var isRight = true;
-            for (var token = 0; token < _logits.Length; token++)
-            {
-                greatest = Math.Max(greatest, _logits[token]);
-                isRight &= token == target || _logits[token] < _logits[target];
-            }
-
-            var sum = 0.0;
-            foreach (var logit in _logits)
-            {
-                sum += Math.Exp(logit - greatest);
-            }
-
-            _nats += Math.Log(sum) + greatest - _logits[target];
-            return isRight;
         }
     }
 }

@@ -103,7 +103,7 @@ public static class RoutingMeasurement
         {
             cancellationToken.ThrowIfCancellationRequested();
             session.Read(tokens.Tokens[position - 1]);
-            var (loss, isGreatest) = NeedleTokens.Judge(session.Logits, tokens.Tokens[position]);
+            var (loss, isGreatest) = NextToken.Judge(session.Logits, tokens.Tokens[position]);
             nats += loss;
             isRight &= isGreatest;
         }
