@@ -34,7 +34,7 @@ public sealed class EvalTests : IDisposable
         Assert.StartsWith("| task | metric | first | second | examples |\n", result.Output, StringComparison.Ordinal);
         Assert.Contains("mqar by pairs: Accuracy, %", result.Output, StringComparison.Ordinal);
         Assert.Contains("mqar by distance: Accuracy, %", result.Output, StringComparison.Ordinal);
-        Assert.Contains("| mqar | loss, nats | ", result.Output, StringComparison.Ordinal);
+        Assert.Contains("| mqar | Loss, nats | ", result.Output, StringComparison.Ordinal);
         Assert.Contains("mqar: second", result.Error, StringComparison.Ordinal);
         Assert.Equal(result.Output, File.ReadAllText(_folder.In("out/new/results.md")));
         var page = File.ReadAllText(_folder.In("out/new/report.html"));
