@@ -177,6 +177,15 @@ public static partial class TokenizerFile
             }
         }
 
+        // Hugging Face's tokenizers number the tokens beside the vocabulary themselves, whatever ids the file gives.
+        foreach (var (index, token) in added.Where(token => !ids.ContainsKey(token.Content)).Index())
+        {
+            if (token.Id != ids.Count + index)
+            {
+                throw Refused(name, $"the added token \"{token.Content}\" has the id {token.Id}, but behind the vocabulary it is {ids.Count + index}");
+            }
+        }
+
         List<BpeMerge> merges = new(pairs.Count);
         foreach ((string left, string right) in pairs)
         {
