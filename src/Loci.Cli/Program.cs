@@ -1,4 +1,5 @@
 using Loci.Cli;
 using Loci.Cli.Terminal;
 
+Visible.Install();
 return Door.Run(() => CommandLine.Run(args));

@@ -94,11 +94,24 @@ public sealed class CommandTests(TrainedModel trained) : IClassFixture<TrainedMo
         var learned = Cli.Run("tokenizer", "train", "--data", trained.TextPath, "--vocabulary", "300", "--out", file);
         Assert.Equal(0, learned.ExitCode);
         Assert.Equal(300, TokenizerFile.Load(file).VocabularySize);
+        Assert.DoesNotContain("The text gives", learned.Error, StringComparison.Ordinal);
         var arguments = TrainedModel.TrainArguments(trained.TextPath, _folder.In("run"));
         arguments[Array.IndexOf(arguments, "byte")] = file;
         arguments[Array.IndexOf(arguments, "30")] = "2";
         Assert.Equal(0, Cli.Run(arguments).ExitCode);
         Assert.Equal(File.ReadAllText(file), File.ReadAllText(_folder.In("run/tokenizer.json")));
+    }
+
+    [Fact]
+    public void LittleTextGivesFewTokensAndIsSaid()
+    {
+        File.WriteAllText(_folder.In("text.txt"), "ab ab ab"); // " a", " ab" and "ab", of which one each twice
+        var learned = Cli.Run("tokenizer", "train", "--data", _folder.In("text.txt"), "--vocabulary", "30000", "--out", _folder.In("tokenizer.json"));
+        var made = TokenizerFile.Load(_folder.In("tokenizer.json")).VocabularySize;
+        Assert.Equal((0, 259), (learned.ExitCode, made));
+        Assert.Contains("learning tokens: 100.0% (2 of 2 tokens)", learned.Error, StringComparison.Ordinal);
+        Assert.Contains("The text gives 259 of the 30,000 tokens that were asked for: no other pair stands in it twice. More text gives more.", learned.Error, StringComparison.Ordinal);
+        Assert.EndsWith("tokenizer.json: 259 tokens\n", learned.Error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -181,7 +194,8 @@ public sealed class CommandTests(TrainedModel trained) : IClassFixture<TrainedMo
             arguments.RemoveRange(place, 2);
         }
 
-        Fails(part, [.. arguments, option, value]);
+        var failure = Assert.Throws<UsageException>(() => CommandLine.Run([.. arguments, option, value]));
+        Assert.Contains(part, failure.Message, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder.In("run")));
     }
 

@@ -122,7 +122,7 @@ public sealed class EvalTests : IDisposable
     }
 
     [Theory]
-    [InlineData("eval", "or a command: list, perplexity")]
+    [InlineData("eval", "or a command: list, perplexity, routing.")]
     [InlineData("eval mqar", "loci eval needs a model: give its folder with --model FOLDER.")]
     [InlineData("eval mqr --model MODEL", "There is no task 'mqr'; did you mean mqar? See loci eval list.")]
     [InlineData("eval perplexty --model MODEL", "There is no task 'perplexty'; did you mean perplexity?")]
@@ -132,6 +132,10 @@ public sealed class EvalTests : IDisposable
     [InlineData("eval mqar --model MODEL --samples 0", "--samples takes a whole number of at least 1, not '0'")]
     [InlineData("eval mqar --model MODEL --lengths 1024,x", "--lengths takes whole numbers of tokens of at least 1 such as 1024,4096 or 1K,4K, not '1024,x'.")]
     [InlineData("eval mqar --model MODEL --lengths 3000M", "--lengths takes")]
+    [InlineData("eval mqar --model MODEL --lengths 1K,1K", "--lengths gives 1K twice; give it once.")]
+    [InlineData("eval mqar --model MODEL --depths 0,0.5,.5", "--depths gives 0.5 twice; give it once.")]
+    [InlineData("eval mqar mqar --model MODEL", "The task mqar is named twice; name it once.")]
+    [InlineData("eval ruting --model MODEL", "There is no task 'ruting'; did you mean routing?")]
     [InlineData("eval mqar --model MODEL --depths 0,1.5", "--depths takes numbers from 0 to 1 such as 0,0.5,1, not '0,1.5'.")]
     [InlineData("eval mqar --model MODEL --data path", "--data takes TASK=PATH, not 'path'.")]
     [InlineData("eval mqar --model MODEL --data mqr=path", "There is no task 'mqr'; did you mean mqar?")]
@@ -154,11 +158,25 @@ public sealed class EvalTests : IDisposable
     }
 
     [Theory]
+    [InlineData("eval mqar --model FOLDER/first --set mqar.pairs=many", "The setting pairs of the task mqar takes whole numbers")]
+    [InlineData("eval mqar --model FOLDER/first --set mqar.pairs=4,8,4", "The setting pairs of the task mqar takes each number once, not '4,8,4'.")]
+    [InlineData("eval mqar --model FOLDER/first --lengths 7", "A row of 7 tokens")]
+    [InlineData("eval mqar --model FOLDER/first --set mqar.power=0", "The power of the queries' places is 0")]
+    public void SettingsThatCannotBeAreUsageErrors(string line, string part)
+    {
+        string[] arguments = [.. line.Split(' ').Select(word => word.Replace("FOLDER", _folder.Path, StringComparison.Ordinal))];
+        var failure = Assert.Throws<LociException>(() => CommandLine.Run(arguments));
+        Assert.Contains(part, failure.Message, StringComparison.Ordinal);
+        using StringWriter error = new();
+        Assert.Equal(2, Door.Report(failure, error, debug: false));
+        Assert.Single(error.ToString().TrimEnd().Split('\n'));
+    }
+
+    [Theory]
     [InlineData("eval mqar --model FOLDER/none", "There is no folder")]
     [InlineData("eval mqar --model FOLDER", "config.json is missing")]
     [InlineData("eval mqar --model FOLDER/first --data mqar=FOLDER/none", "There is no file or folder")]
     [InlineData("eval mqar --model FOLDER/first --haystack FOLDER/none", "There is no file or folder")]
-    [InlineData("eval mqar --model FOLDER/first --set mqar.pairs=many", "The setting pairs of the task mqar takes whole numbers")]
     [InlineData("eval mqar --model FOLDER/first --set mqar.vocabulary=500", "the model 90")]
     [InlineData("eval mqar --model FOLDER/first --out FOLDER/first/config.json/out", "cannot be made")]
     [InlineData("eval mqar --model FOLDER/first --examples FOLDER/none/examples.jsonl", "cannot be written")]

@@ -26,7 +26,7 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
         Assert.Matches(@"tokens    206 \(206 of them read now, [\d,]+ tokens/s\)", first.Output);
         Assert.Matches(@"loss      \d\.\d{4} nats per token, \d\.\d{4} bits per byte", first.Output);
         Assert.Contains("cached    12 segments in each of 2 layers", first.Output, StringComparison.Ordinal);
-        Assert.Matches(@"file      .*a\.memory, \d\.\d\d MiB", first.Output);
+        Assert.Matches(@"file      .*a\.memory, [\d.]+ [KM]iB", first.Output);
 
         var second = Read(models.TextPath, "a.memory");
         Assert.Equal(0, second.ExitCode);
@@ -77,7 +77,7 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
             Assert.Equal(new AfterTrainingCache { Read = AfterTrainingRead.SparseSelective, SegmentLength = 32, TopK = 3, OnlineBias = -1.5f, Temperature = 2 }, session.Options.AfterTraining));
         Fails("another cache after training", [.. arguments[..^1], "3"]);
         Fails("this model has one", "read", models.TextPath, "--model", models.Gated, "--into", _folder.In("b.memory"), "--after-training", "mean");
-        Fails("budget of 0.0 MiB", "read", models.TextPath, "--model", models.Gated, "--into", _folder.In("b.memory"), "--memory-budget", "20K");
+        Fails("more than the budget of 20.0 KiB", "read", models.TextPath, "--model", models.Gated, "--into", _folder.In("b.memory"), "--memory-budget", "20K");
         Assert.Equal(0, CommandLine.Run(["read", models.TextPath, "--model", models.Sparse, "--into", _folder.In("c.memory"), "--memory-budget", "200K"]));
     }
 
@@ -89,7 +89,7 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
         string[] arguments = ["ask", "--memory", _folder.In("a.memory"), "--model", models.Gated, "--tokens", "20", "--seed", "3"];
         var answer = Cli.Run([.. arguments, "Line 30 says"]);
         Assert.Equal(0, answer.ExitCode);
-        Assert.Matches(@"^\d+ tokens?, [\d.]+ tokens/s, first after \d+\.\d\d s; position 6?5?\d\d, memory \d\.\d\d MiB \(and .*\), 3[67] segments in each of 2 layers\s*$", answer.Error);
+        Assert.Matches(@"^\d+ tokens?, [\d.]+ tokens/s, first after \d+\.\d\d s; position 6?5?\d\d, memory [\d.]+ [KM]iB \(and .*\), 3[67] segments in each of 2 layers\s*$", answer.Error);
         Assert.Equal(answer.Output, Cli.RunWith("Line 30 says", [.. arguments, "-"]).Output);
         Assert.Equal(before, File.ReadAllBytes(_folder.In("a.memory")));
 

@@ -12,7 +12,7 @@ internal static class AskCommand
         var question = new Argument<string>("QUESTION") { Description = "What the memory is to read next; - reads it from standard input. The answer goes on behind it, letter by letter." };
         var folder = Options.Text("--model", "Folder of the model that read the text.", "FOLDER", required: true);
         var memory = Options.Text("--memory", "The memory, from loci read or loci chat.", "FILE.memory", required: true);
-        var keep = new Option<bool>("--keep") { Description = "Writes question and answer into the memory; otherwise the file stays as it is." };
+        var keep = Options.Flag("--keep", "Writes question and answer into the memory; otherwise the file stays as it is.");
         var writing = new WritingOptions();
         var budget = new MemoryOptions().Budget;
         var weights = Options.Weights();
@@ -32,6 +32,7 @@ internal static class AskCommand
         command.SetAction(result =>
         {
             var path = result.GetValue(memory)!;
+            writing.Apply(result);
             var sampler = writing.Sampler(result);
             using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             using var session = MemoryFile.Open(loaded.Model, path, !result.GetValue(keep), result.GetValue(budget));

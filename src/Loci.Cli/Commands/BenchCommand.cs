@@ -31,15 +31,12 @@ internal static class BenchCommand
     {
         var model = new ModelOptions("large", alwaysTied: true);
         var vocabulary = Options.Whole("--vocabulary", "Tokens in the vocabulary (default 50257).", 2, 1 << 24);
-        var weights = new Option<string?>("--weights") { Description = "Formats of the weights, one or several: float32, int8 (default both).", HelpName = "LIST" };
-        var forms = new Option<string?>("--forms")
-        {
-            Description = $"Compare these instead of --aggregation: {string.Join(", ", s_forms.Select(form => form.Name))}.",
-            HelpName = "LIST",
-        };
-        var contexts = new Option<string?>("--context") { Description = "Tokens already read, one or several, such as 1K,16K,1M (default 1K).", HelpName = "LIST" };
+        var weights = Options.List<WeightFormat>("--weights", "Formats of the weights, one or several: float32, int8 (default both).", "LIST", "float32, int8 or both", FindFormat);
+        var formNames = string.Join(", ", s_forms.Select(form => form.Name));
+        var forms = Options.List("--forms", $"Compare these instead of --aggregation: {formNames}.", "LIST", "some of " + formNames, FindForm);
+        var contexts = Options.Lengths("--context", "Tokens already read, one or several, such as 1K,16K,1M (default 1K).", 0, LargestContext);
         var tokens = Options.Whole("--tokens", "Tokens to measure in each row (default 64).", 1, 1 << 20);
-        var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
+        var json = Options.Flag("--json", "Writes the result as JSON.");
         var threads = Options.Threads();
         var command = new DocumentedCommand(
             "decode",
@@ -60,13 +57,13 @@ internal static class BenchCommand
         command.SetAction(result =>
         {
             var configuration = model.Read(result, result.GetValue(vocabulary) ?? 50257);
-            List<(string Name, ModelConfiguration Configuration)> compared = result.GetValue(forms) is { } list
-                ? [.. Split(list, "--forms", FindForm).Select(form => (form.Name, With(configuration, form.Memory, form.Aggregation)))]
+            List<(string Name, ModelConfiguration Configuration)> compared = result.GetValue(forms) is { Length: > 0 } list
+                ? [.. list.Select(form => (form.Name, Options.Checked(() => With(configuration, form.Memory, form.Aggregation))))]
                 : [("model", configuration)];
             var benchmark = new DecodeBenchmark
             {
-                Weights = Split(result.GetValue(weights) ?? "float32,int8", "--weights", FindFormat).Distinct().Order().ToList(), // a rounded model does not become exact again
-                Contexts = Split(result.GetValue(contexts) ?? "1K", "--context", FindContext),
+                Weights = result.GetValue(weights) is { Length: > 0 } formats ? [.. formats.Order()] : [WeightFormat.Float32, WeightFormat.Int8], // a rounded model does not become exact again
+                Contexts = result.GetValue(contexts) is { Length: > 0 } lengths ? lengths : [1024],
                 Tokens = result.GetValue(tokens) ?? 64,
             };
             using var device = Options.Device(result.GetValue(threads));
@@ -105,14 +102,6 @@ internal static class BenchCommand
         Mixers = [.. configuration.Mixers.Select(mixer => mixer with { Memory = memory ?? mixer.Memory, Cache = mixer.Cache with { Aggregation = aggregation } })],
     }).Validate();
 
-    private static List<T> Split<T>(string list, string option, Func<string, T?> find) where T : struct
-    {
-        var words = list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return words.Length > 0
-            ? [.. words.Select(word => find(word) ?? throw new UsageException($"{option} does not know '{word}'. See loci bench decode --help."))]
-            : throw new UsageException($"{option} is empty. See loci bench decode --help.");
-    }
-
     private static (string Name, string? Memory, AggregationKind Aggregation)? FindForm(string word)
     {
         var index = Array.FindIndex(s_forms, form => form.Name == word);
@@ -120,14 +109,6 @@ internal static class BenchCommand
     }
 
     private static WeightFormat? FindFormat(string word) => word switch { "float32" => WeightFormat.Float32, "int8" => WeightFormat.Int8, _ => null };
-
-    private static int? FindContext(string word)
-    {
-        var scale = word[^1] switch { 'K' or 'k' => 1 << 10, 'M' or 'm' => 1 << 20, _ => 1 };
-        return int.TryParse(scale == 1 ? word : word[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out var number) && (long)number * scale <= LargestContext
-            ? number * scale
-            : null;
-    }
 
     private static void WriteHeading(ModelConfiguration configuration, Device device)
     {

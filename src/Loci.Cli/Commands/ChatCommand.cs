@@ -60,6 +60,7 @@ internal sealed class ChatCommand
 
     private int Run(ParseResult result)
     {
+        _writing.Apply(result);
         var sampler = _writing.Sampler(result);
         var created = _memory.Read(result);
         using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
@@ -203,7 +204,7 @@ internal sealed class ChatCommand
         {
             using var copy = session.Fork();
             copy.SaveAs(file);
-            Say($"{file} holds all {SessionText.Count(session.Position, "token")}, {SessionText.Size(MemoryFile.Length(file))}.");
+            Say($"{file} holds all {SessionText.Count(session.Position, "token")}, {ByteSize.Format(MemoryFile.Length(file))}.");
         }
 
         private void ShowMemory()
@@ -215,7 +216,7 @@ internal sealed class ChatCommand
                     + (lengths.Count == 0 ? "" : "; lengths " + Runs(lengths)));
             }
 
-            Say("memory " + SessionText.Memory(session) + (session.Path is { } path ? $", file {path}, {SessionText.Size(MemoryFile.Length(path))}" : ""));
+            Say("memory " + SessionText.Memory(session) + (session.Path is { } path ? $", file {path}, {ByteSize.Format(MemoryFile.Length(path))}" : ""));
         }
 
         /// <summary>Lengths with equal ones together, from old to new: <c>76 x 64</c>, or <c>256 128 2 x 64</c>.</summary>

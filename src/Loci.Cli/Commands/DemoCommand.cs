@@ -14,7 +14,7 @@ internal static class DemoCommand
         var minutes = Options.Number("--minutes", FormattableString.Invariant($"About how long it may take on two free cores: decides the steps (default {DemoPlan.DefaultMinutes})."), 0.1, 10_000);
         var steps = Options.Whole("--steps", FormattableString.Invariant($"Steps to train each model, instead of --minutes (default {DemoPlan.DefaultSteps})."), 1L, 100_000_000L);
         var seed = Options.Whole("--seed", "Decides weights, order of data and the sample (default 0).", 0UL);
-        var overwrite = new Option<bool>("--overwrite") { Description = "Replaces an earlier demo in the folder." };
+        var overwrite = Options.Flag("--overwrite", "Replaces an earlier demo in the folder.");
         var threads = Options.Threads();
         var command = new Command(
             "demo",
@@ -64,7 +64,7 @@ internal static class DemoCommand
             if (result.GetResult(option) is { Implicit: false } given)
             {
                 words.Add(option.Name);
-                words.AddRange(given.Tokens.Select(token => DemoReport.Quote(token.Value)));
+                words.AddRange(given.Tokens.Select(token => Shell.Quote(token.Value)));
             }
         }
 

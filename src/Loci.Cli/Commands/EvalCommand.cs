@@ -22,13 +22,13 @@ internal sealed class EvalCommand
     private readonly Option<string[]> _data = new("--data") { Description = "Where the data of a task is. May be given several times.", HelpName = "TASK=PATH" };
     private readonly Option<string?> _haystack = Options.Text("--haystack", "Text in which generated tasks hide what is asked for: a file, .gz, .zip, .jsonl or folder (default what ships).", "PATH");
     private readonly Option<int?> _samples = Options.Whole("--samples", "Only the first N examples of a data set, or N for each length and depth of a generated task (default the task's).", 1);
-    private readonly Option<string?> _lengths = Options.Text("--lengths", "Lengths of the contexts of generated tasks, in tokens, such as 1024,4096 or 1K,4K (default the task's).", "N,N,...");
-    private readonly Option<string?> _depths = Options.Text("--depths", "Where needles stand in the context, from 0 (beginning) to 1 (end), such as 0,0.5,1 (default the task's).", "X,X,...");
+    private readonly Option<int[]?> _lengths = Options.Lengths("--lengths", "Lengths of the contexts of generated tasks, in tokens, such as 1024,4096 or 1K,4K (default the task's).", 1);
+    private readonly Option<double[]?> _depths = Options.Depths("Where needles stand in the context, from 0 (beginning) to 1 (end), such as 0,0.5,1 (default the task's).");
     private readonly Option<ulong?> _seed = Options.Whole("--seed", "Decides what generated tasks hold (default 0).", 0UL);
     private readonly Option<string[]> _settings = new("--set") { Description = "A setting of a task, of which loci eval list shows the names. May be given several times.", HelpName = "TASK.NAME=VALUE" };
     private readonly Option<string?> _out = Options.Text("--out", "Folder for report.html, results.md and results.json (default none: the tables are only printed).", "FOLDER");
     private readonly Option<string?> _examples = Options.Text("--examples", "Writes every example as it went to this file, a line of JSON each: what was asked, what came back, and how it was judged.", "FILE.jsonl");
-    private readonly Option<bool> _json = new("--json") { Description = "Prints the results as JSON instead of the tables." };
+    private readonly Option<bool> _json = Options.Flag("--json", "Prints the results as JSON instead of the tables.");
     private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly MemoryOptions _memory = new();
@@ -68,8 +68,7 @@ internal sealed class EvalCommand
     private int Run(ParseResult result)
     {
         string[] names = result.GetValue(_tasks) ?? [], folders = result.GetValue(_models) ?? [];
-        RequireNoOptions(result.CommandResult.Command, names.Concat(folders));
-        var tasks = FindTasks(names, folders);
+        var tasks = FindTasks(names, folders, result.CommandResult.Command);
         var models = FindModels(folders);
         var options = ReadOptions(result, tasks);
         var session = _memory.Read(result);
@@ -191,18 +190,8 @@ internal sealed class EvalCommand
         }
     }
 
-    /// <summary>An option that does not exist is taken for one more task or model.</summary>
-    private static void RequireNoOptions(Command command, IEnumerable<string> values)
-    {
-        if (values.FirstOrDefault(value => value.StartsWith('-')) is { } unknown)
-        {
-            var nearest = CommandLine.Nearest(command.Options.Select(option => option.Name), unknown);
-            throw new UsageException($"There is no option '{unknown}' here{(nearest is null ? "." : $"; did you mean {nearest}?")} See loci eval --help.");
-        }
-    }
-
     /// <summary>The tasks of names, of which some may be groups, each once.</summary>
-    private static List<EvaluationTask> FindTasks(string[] names, string[] models)
+    private static List<EvaluationTask> FindTasks(string[] names, string[] models, Command command)
     {
         if (names.Length == 0)
         {
@@ -211,10 +200,19 @@ internal sealed class EvalCommand
                 throw new UsageException($"loci eval takes everything after --model for folders: name the task first, as in loci eval {task} --model FOLDER.");
             }
 
-            throw new UsageException($"loci eval needs a task, such as {EvaluationTasks.All[0].Name}, or a command: list, perplexity. See loci eval --help.");
+            throw new UsageException($"loci eval needs a task, such as {EvaluationTasks.All[0].Name}, or a command: {CommandLine.NamesOf(command)}. See loci eval --help.");
         }
 
-        return [.. names.SelectMany(name => Named(name) is { Count: > 0 } found ? found : throw Unknown(name, Names.Concat(["list", "perplexity"]))).Distinct()];
+        if (names.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+        {
+            throw new UsageException($"The task {twice.Key} is named twice; name it once.");
+        }
+
+        // Groups may share tasks, each of which is run once.
+        return
+        [
+            .. names.SelectMany(name => Named(name) is { Count: > 0 } found ? found : throw Unknown(name, Names.Concat(command.Subcommands.Select(one => one.Name)))).Distinct(),
+        ];
     }
 
     private static IEnumerable<string> Names => EvaluationTasks.All.SelectMany(task => (string[])[task.Name, task.Group]).Append("all").Distinct();
@@ -253,8 +251,8 @@ internal sealed class EvalCommand
         {
             HaystackPath = result.GetValue(_haystack),
             Samples = result.GetValue(_samples),
-            Lengths = ReadList(result.GetValue(_lengths), "--lengths takes whole numbers of tokens of at least 1 such as 1024,4096 or 1K,4K", ParseLength),
-            Depths = ReadList(result.GetValue(_depths), "--depths takes numbers from 0 to 1 such as 0,0.5,1", ParseDepth),
+            Lengths = result.GetValue(_lengths) ?? [],
+            Depths = result.GetValue(_depths) ?? [],
             Seed = result.GetValue(_seed) ?? 0,
         };
         var options = tasks.ToDictionary(task => task, _ => general);
@@ -313,25 +311,6 @@ internal sealed class EvalCommand
         List<EvaluationTask> asked = [.. named.Where(tasks.Contains)];
         return asked.Count > 0 ? asked : throw new UsageException($"{option} is for the task {name}, which is not run; leave it out, or name the task.");
     }
-
-    private static List<T> ReadList<T>(string? text, string expected, Func<string, T?> parse) where T : struct
-    {
-        List<T> values = [];
-        foreach (var part in text?.Split(',') ?? [])
-        {
-            values.Add(parse(part.Trim()) ?? throw new UsageException($"{expected}, not '{text}'."));
-        }
-
-        return values;
-    }
-
-    private static int? ParseLength(string text)
-    {
-        var unit = text is [.., 'K' or 'k'] ? 1 << 10 : text is [.., 'M' or 'm'] ? 1 << 20 : 1;
-        return int.TryParse(unit > 1 ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= 1 && (long)number * unit <= int.MaxValue ? number * unit : null;
-    }
-
-    private static double? ParseDepth(string text) => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var depth) && depth is >= 0 and <= 1 ? depth : null;
 
     private static void RequireFiles(IEnumerable<TaskOptions> options, List<(string Name, string Path)> models)
     {

@@ -30,6 +30,7 @@ internal static class GenerateCommand
         command.Add(writing.All);
         command.SetAction(result =>
         {
+            writing.Apply(result);
             var sampler = writing.Sampler(result);
             using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             using var interruption = new Interruption(_ => { });

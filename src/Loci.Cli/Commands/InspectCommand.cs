@@ -17,7 +17,8 @@ internal sealed class InspectCommand
     private readonly Option<int?> _tokens = Options.Whole("--tokens", "Shows the reads of the last so many tokens (default 256).", 1, 100_000);
     private readonly Option<int?> _layer = Options.Whole("--layer", "Shows the reads of one layer, counted from 0 (default the mean over all).", 0, 1 << 12);
     private readonly Option<string?> _html = Options.Text("--html", "Writes the reads as a page with heat maps.", "FILE.html");
-    private readonly Option<bool> _json = new("--json") { Description = "Writes everything as JSON." };
+    private readonly Option<bool> _json = Options.Flag("--json", "Writes everything as JSON.");
+    private readonly Option<bool> _raw = Options.Flag("--raw", "Shows control characters of the text as they are, instead of escaped; a terminal obeys them.");
     private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly MemoryOptions _memory = new();
@@ -42,7 +43,7 @@ internal sealed class InspectCommand
             to 1. They are shown as means over heads. Positions are token positions, counted from 0.
             """)
         {
-            options._folder, options._file, options._text, options._prompt, options._tokens, options._layer, options._html, options._json, options._weights, options._threads,
+            options._folder, options._file, options._text, options._prompt, options._tokens, options._layer, options._html, options._json, options._raw, options._weights, options._threads,
         };
         command.Add(options._memory.All);
         command.SetAction(options.Run);
@@ -90,7 +91,12 @@ internal sealed class InspectCommand
         var what = Path.GetFileName(path ?? text)!;
         SegmentReadTable table = new();
         Read(session, tokens, Math.Min(tokens.Length, result.GetValue(_tokens) ?? 256), table, interruption);
-        InspectReport report = new(session, loaded.Tokenizer, table, what, path);
+        if (result.GetValue(_raw))
+        {
+            Visible.ShowRaw();
+        }
+
+        InspectReport report = new(session, loaded.Tokenizer, table, what, path, result.GetValue(_raw));
         if (tokens.Length == 0)
         {
             if (result.GetValue(_json))
@@ -111,7 +117,7 @@ internal sealed class InspectCommand
         }
 
         var shown = result.GetValue(_layer) is { } layer
-            ? table.Layers.Contains(layer) ? table.Of(layer) : throw new LociException(FormattableString.Invariant($"Layer {layer} reads no cached states through gates: choose one of {string.Join(", ", table.Layers)}."))
+            ? table.Layers.Contains(layer) ? table.Of(layer) : throw new UsageException(FormattableString.Invariant($"Layer {layer} reads no cached states through gates: choose one of {string.Join(", ", table.Layers)}."))
             : table.Mean();
         if (result.GetValue(_html) is { } page)
         {
@@ -125,7 +131,7 @@ internal sealed class InspectCommand
         }
         else
         {
-            report.WriteReads(shown ?? throw new LociException("The layers of this model cut the text into different segments, so that there is no mean: choose one with --layer."));
+            report.WriteReads(shown ?? throw new UsageException("The layers of this model cut the text into different segments, so that there is no mean: choose one with --layer."));
         }
 
         return 0;

@@ -1,13 +1,15 @@
 using System.Globalization;
 using System.Text.Json;
+using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Numerics;
 using Loci.Reporting;
 
 namespace Loci.Cli.Commands;
 
 /// <summary>What <c>loci inspect</c> says, in the terminal, as a page and as JSON.</summary>
-internal sealed class InspectReport(Session session, Tokenizer tokenizer, SegmentReadTable table, string name, string? path)
+internal sealed class InspectReport(Session session, Tokenizer tokenizer, SegmentReadTable table, string name, string? path, bool isRaw)
 {
     private const int MostColumns = 8;
     private const int MostSegments = 20;
@@ -30,7 +32,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
 
         output.WriteLine("cached       " + SessionText.Segments(session));
         output.WriteLine("memory       " + SessionText.Memory(session));
-        output.WriteLine("file         " + SessionText.Size(MemoryFile.Length(path!)));
+        output.WriteLine("file         " + ByteSize.Format(MemoryFile.Length(path!)));
         foreach (var (layers, spans) in Blocks())
         {
             output.WriteLine();
@@ -38,13 +40,13 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
             output.WriteLine($"{"segment",9}  {"tokens",-17}  text");
             for (var i = 0; i < spans.Count; i++)
             {
-                output.WriteLine($"{i,9}  {Range(spans[i]),-17}  {Snippet(spans[i])}");
+                output.WriteLine($"{i,9}  {Range(spans[i]),-17}  {Shown(spans[i])}");
             }
 
             var live = Live(spans);
             if (live.Length > 0)
             {
-                output.WriteLine($"{"live",9}  {Range(live),-17}  {Snippet(live)}");
+                output.WriteLine($"{"live",9}  {Range(live),-17}  {Shown(live)}");
             }
         }
     }
@@ -77,7 +79,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         foreach (var i in shown)
         {
             var use = reads.Uses[i];
-            output.WriteLine($"{i,9}  {Range(reads.Segments[i]),-17}{Gate(use.MeanGate),9}{Percent(use.Chosen),9}{Percent(use.Largest),9}  {Snippet(reads.Segments[i])}");
+            output.WriteLine($"{i,9}  {Range(reads.Segments[i]),-17}{Gate(use.MeanGate),9}{Percent(use.Chosen),9}{Percent(use.Largest),9}  {Shown(reads.Segments[i])}");
         }
 
         output.WriteLine($"{"live",9}  {"",-17}{Gate(reads.Uses[^1].MeanGate),9}");
@@ -95,7 +97,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         _ = report
             .Facts(
                 ("tokens read", session.Position.ToString("#,0", CultureInfo.InvariantCulture)), ("cached segments", string.Join(" + ", session.Segments.Select(segments => segments.Count).Distinct())),
-                ("memory", SessionText.Size(session.Bytes + session.MappedBytes)), ("checkpoints", MemoryOptions.Name(session.Options.Checkpoints)))
+                ("memory", ByteSize.Format(session.Bytes + session.MappedBytes)), ("checkpoints", MemoryOptions.Name(session.Options.Checkpoints)))
             .Paragraph("The text is cut into segments, and the memory's state at the end of each is kept. Every token reads the live memory and the kept states, each with a gate; the gates of a token add up to 1. "
                 + "They are shown as means over heads.");
         if (mean is not null)
@@ -234,7 +236,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
     private List<IReadOnlyList<string>> Rows(SegmentReads reads) =>
     [
         .. reads.Segments.Select((segment, i) => (IReadOnlyList<string>)[
-            $"{i}", Range(segment), Gate(reads.Uses[i].MeanGate), Percent(reads.Uses[i].Chosen), Percent(reads.Uses[i].Largest), Snippet(segment)]),
+            $"{i}", Range(segment), Gate(reads.Uses[i].MeanGate), Percent(reads.Uses[i].Chosen), Percent(reads.Uses[i].Largest), Shown(segment)]),
         ["live", "", Gate(reads.Uses[^1].MeanGate), "", "", ""],
     ];
 
@@ -278,6 +280,8 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
 
     private string Snippet(SegmentSpan span) => SessionText.Snippet(tokenizer, session.Tokens.Slice(span.Start, span.Length));
 
+    private string Shown(SegmentSpan span) => isRaw ? Snippet(span) : Visible.Line(Snippet(span));
+
     private static string Range(SegmentSpan span) => string.Create(CultureInfo.InvariantCulture, $"{span.Start:#,0}-{span.End - 1:#,0}");
 
     /// <summary>The largest gates of the cached segments.</summary>
@@ -296,8 +300,9 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
             return id == tokenizer.EndOfTextId ? Tokenizer.EndOfText : "(special)";
         }
 
-        var text = string.Concat(tokenizer.Decode([id]).Select(letter => letter switch { '\n' => '⏎', ' ' => '·', '\t' => '⇥', _ => char.IsControl(letter) ? '\uFFFD' : letter }));
-        return text.Length < TokenWidth ? text : text[..(TokenWidth - 2)] + "…";
+        var text = tokenizer.Decode([id]).Replace('\n', '⏎').Replace(' ', '·').Replace('\t', '⇥');
+        var shown = isRaw ? text : Visible.Line(text);
+        return shown.Length < TokenWidth ? shown : shown[..(TokenWidth - 2)] + "…";
     }
 
     private static string Gate(double gate) => double.IsNaN(gate) ? "" : gate.ToString(gate == 0 ? "0" : "0.000", CultureInfo.InvariantCulture);

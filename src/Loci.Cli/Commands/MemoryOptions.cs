@@ -18,7 +18,7 @@ internal sealed class MemoryOptions
     ];
 
     private readonly Option<StateFormat?> _checkpoints = Options.Choice("--checkpoints", "How a new memory stores cached states (default float32)", Formats);
-    private readonly Option<bool> _noRewind = new("--no-rewind") { Description = "A new memory keeps nothing for going back: it is a little smaller, and going back reads everything again." };
+    private readonly Option<bool> _noRewind = Options.Flag("--no-rewind", "A new memory keeps nothing for going back: it is a little smaller, and going back reads everything again.");
     private readonly Option<AfterTrainingRead?> _read = Options.Choice("--after-training", "Gives a model that was trained without a cache one, whose states are read so", Reads);
     private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", "Tokens per segment of --after-training: the length that the model was trained at (default 1024).", 1, 1 << 24);
     private readonly Option<double?> _rho = Options.Number("--rho", "What the older states weigh together in --after-training ema, below 1 (default 0.5).", 0, 0.999999, true);

@@ -34,15 +34,15 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
     private readonly Option<SegmentStart?> _start = Options.Choice(
         "--start", "What a segment's memory starts from (default: as the memory does)", ("checkpoint", SegmentStart.Checkpoint), ("independent", SegmentStart.Independent));
     private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that ssc reads per token (default 4).", 1, 1 << 16);
-    private readonly Option<bool> _tied = new("--tied-embeddings") { Description = "Uses the embedding table as output projection too." };
+    private readonly Option<bool> _tied = Options.Flag("--tied-embeddings", "Uses the embedding table as output projection too.");
     private readonly Option<double?> _dropout = Options.Number("--dropout", "Part of the activations dropped in training (default 0).", 0, 0.99);
 
     /// <summary>All of the options.</summary>
     public IReadOnlyList<Option> All => [_configuration, _size, _dimension, _layers, _heads, _memory, _chunkLength, _depth, _expansion, _aggregation, _segments, _segmentLength, _start, _topK, _tied, _dropout];
 
     /// <summary>The model that was asked for.</summary>
-    /// <exception cref="UsageException">Options contradict each other.</exception>
-    /// <exception cref="LociException">They make no valid model.</exception>
+    /// <exception cref="UsageException">Options contradict each other, or make no valid model.</exception>
+    /// <exception cref="LociException">The configuration file holds no valid model.</exception>
     public ModelConfiguration Read(ParseResult result, int vocabularySize)
     {
         if (result.GetValue(_configuration) is { } path)
@@ -58,6 +58,27 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
                 : throw new LociException($"The model of {path} has a vocabulary of {whole.VocabularySize} tokens, but the tokenizer has {vocabularySize}: set vocabularySize to that.");
         }
 
+        return Options.Checked(() => Make(result, vocabularySize));
+    }
+
+    /// <summary>Checks the options before it is known how many tokens the vocabulary will have, so that what is wrong shows at once.</summary>
+    /// <param name="result">The options.</param>
+    /// <param name="least">The fewest tokens.</param>
+    /// <param name="most">The most tokens, of which sentences speak.</param>
+    public void Check(ParseResult result, int least, int most)
+    {
+        try
+        {
+            _ = Read(result, least);
+        }
+        catch (Exception exception) when (exception is UsageException or LociException)
+        {
+            _ = Read(result, most);
+        }
+    }
+
+    private ModelConfiguration Make(ParseResult result, int vocabularySize)
+    {
         var memory = result.GetValue(_memory) ?? "gated-linear";
         var aggregation = result.GetValue(_aggregation) ?? AggregationKind.None;
         if (memory == "attention" && aggregation != AggregationKind.None)

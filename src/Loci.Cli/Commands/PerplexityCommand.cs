@@ -23,7 +23,7 @@ internal static class PerplexityCommand
             "--positions", "Buckets of the loss by position (default logarithmic)", ("logarithmic", PositionScale.Logarithmic), ("linear", PositionScale.Linear));
         var limit = Options.Whole("--limit-tokens", "Measure only the first so many tokens (default all).", 1L);
         var memory = new MemoryOptions();
-        var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
+        var json = Options.Flag("--json", "Writes the result as JSON.");
         var weights = Options.Weights();
         var threads = Options.Threads();
         var command = new DocumentedCommand(

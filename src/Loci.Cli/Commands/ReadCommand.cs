@@ -16,10 +16,10 @@ internal sealed class ReadCommand
     private readonly Argument<string> _text = new("TEXT") { Description = "What to read: a file, .gz, .zip, .jsonl or folder; - reads standard input." };
     private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
     private readonly Option<string?> _into = Options.Text("--into", "The memory: a new file, or one that holds the beginning of this text.", "FILE.memory", required: true);
-    private readonly Option<bool> _append = new("--append") { Description = "Reads the text behind what the memory already holds." };
-    private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Begins a new memory where there is one." };
+    private readonly Option<bool> _append = Options.Flag("--append", "Reads the text behind what the memory already holds.");
+    private readonly Option<bool> _overwrite = Options.Flag("--overwrite", "Begins a new memory where there is one.");
     private readonly Option<DocumentSeparator?> _separator = Options.Separator("each begins with the end-of-text token");
-    private readonly Option<bool> _noLoss = new("--no-loss") { Description = "Does not measure how well the text is predicted, which with large vocabularies takes up to half of the time; the memory is the same." };
+    private readonly Option<bool> _noLoss = Options.Flag("--no-loss", "Does not measure how well the text is predicted, which with large vocabularies takes up to half of the time; the memory is the same.");
     private readonly Option<WeightFormat?> _weights = Options.Weights();
     private readonly Option<int?> _threads = Options.Threads();
     private readonly MemoryOptions _memory = new();
@@ -149,7 +149,7 @@ internal sealed class ReadCommand
 
         Console.WriteLine("cached    " + SessionText.Segments(session));
         Console.WriteLine("memory    " + SessionText.Memory(session));
-        Console.WriteLine($"file      {path}, {SessionText.Size(MemoryFile.Length(path))}");
+        Console.WriteLine($"file      {path}, {ByteSize.Format(MemoryFile.Length(path))}");
         return interrupted ? Door.Interrupted : 0;
     }
 

@@ -28,19 +28,15 @@ internal static class RoutingCommand
                 result.AddError($"--needle takes one of {string.Join(", ", NeedleOptions.PresetNames)}, not '{token.Value}'.");
             }
         });
-        var lengths = List<int>(
-            "--lengths", $"Tokens of the examples (default {string.Join(',', defaults.Lengths)}).", "N,N,...", "whole numbers from 32 to 16777216, divided by commas",
-            text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is >= 32 and <= 1 << 24 ? number : null);
-        var depths = List<double>(
-            "--depths", $"Where the needle stands, 0 at the start (default {string.Join(',', defaults.Depths.Select(depth => depth.ToString(CultureInfo.InvariantCulture)))}).", "X,X,...", "numbers from 0 to 1, divided by commas",
-            text => double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number is >= 0 and <= 1 ? number : null);
+        var lengths = Options.Lengths("--lengths", $"Tokens of the examples (default {string.Join(',', defaults.Lengths)}).", 32, 1 << 24);
+        var depths = Options.Depths($"Where the needle stands, 0 at the start (default {string.Join(',', defaults.Depths.Select(depth => depth.ToString(CultureInfo.InvariantCulture)))}).");
         var samples = Options.Whole("--samples", $"Examples of each length and depth (default {defaults.Samples}).", 1, 1 << 20);
         var digits = Options.Whole("--digits", $"Digits of the numbers (default {defaults.Digits}).", 1, 18);
         var keys = Options.Choice("--keys", "What keys are (default those of the task)", ("words", NeedleKind.Words), ("numbers", NeedleKind.Numbers), ("uuids", NeedleKind.Uuids));
         var template = Options.Choice("--template", "How prompts are worded (default short)", ("short", NeedleTemplate.Short), ("ruler", NeedleTemplate.Ruler));
         var haystack = Options.Text("--haystack", "Prose to hide needles in, its last fifth (default what ships with Loci).", "PATH");
         var seed = Options.Whole<ulong>("--seed", "Decides what the examples are (default 0).", 0);
-        var json = new Option<bool>("--json") { Description = "Writes the result as JSON." };
+        var json = Options.Flag("--json", "Writes the result as JSON.");
         var threads = Options.Threads();
         var command = new DocumentedCommand(
             "routing",
@@ -57,7 +53,7 @@ internal static class RoutingCommand
         {
             var path = result.GetValue(folder)!;
             LoadedModel.Require(path);
-            RoutingOptions options = new()
+            var options = Options.Checked(() => new RoutingOptions
             {
                 Needle = result.GetValue(needle) ?? defaults.Needle,
                 Template = result.GetValue(template) ?? defaults.Template,
@@ -67,8 +63,7 @@ internal static class RoutingCommand
                 Depths = result.GetValue(depths) is { Length: > 0 } places ? places : defaults.Depths,
                 Samples = result.GetValue(samples) ?? defaults.Samples,
                 Seed = result.GetValue(seed) ?? defaults.Seed,
-            };
-            options.Validate();
+            }.Validate());
             using var interruption = new Interruption(message: "Stopping…");
             using var loaded = LoadedModel.Load(path, result.GetValue(threads), null);
             RoutingMeasurement.RequireRouter(loaded.Model);
@@ -92,24 +87,6 @@ internal static class RoutingCommand
         });
         return command;
     }
-
-    private static Option<T[]?> List<T>(string name, string description, string helpName, string expected, Func<string, T?> parse) where T : struct => new(name)
-    {
-        Description = description,
-        HelpName = helpName,
-        CustomParser = result =>
-        {
-            var text = result.Tokens is [var token] ? token.Value : "";
-            T?[] values = [.. text.Split(',', StringSplitOptions.TrimEntries).Select(parse)];
-            if (values.Contains(null))
-            {
-                result.AddError($"{name} takes {expected}, not '{text}'.");
-                return null;
-            }
-
-            return [.. values.Select(value => value!.Value).Distinct()];
-        },
-    };
 
     private static void WriteText(RoutingResult result, RoutingOptions options, ModelConfiguration model)
     {

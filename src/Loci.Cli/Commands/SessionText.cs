@@ -1,5 +1,6 @@
 using Loci.Data;
 using Loci.Inference;
+using Loci.Numerics;
 
 namespace Loci.Cli.Commands;
 
@@ -7,13 +8,6 @@ namespace Loci.Cli.Commands;
 internal static class SessionText
 {
     private const int SnippetLength = 60;
-
-    /// <summary>A size in MiB.</summary>
-    public static string Size(long bytes)
-    {
-        var mebibytes = bytes / 1048576.0;
-        return (mebibytes < 9.995 ? FormattableString.Invariant($"{mebibytes:0.00}") : FormattableString.Invariant($"{mebibytes:#,0.0}")) + " MiB";
-    }
 
     /// <summary>The cached segments: <c>48 segments in each of 4 layers</c>.</summary>
     public static string Segments(Session session)
@@ -25,7 +19,7 @@ internal static class SessionText
     }
 
     /// <summary>The bytes that a session needs: <c>12.3 MiB</c>, and what lies in its file only.</summary>
-    public static string Memory(Session session) => Size(session.Bytes) + (session.MappedBytes > 0 ? $" (and {Size(session.MappedBytes)} left in the file)" : "");
+    public static string Memory(Session session) => ByteSize.Format(session.Bytes) + (session.MappedBytes > 0 ? $" (and {ByteSize.Format(session.MappedBytes)} left in the file)" : "");
 
     /// <summary>A session in a few words.</summary>
     public static string Describe(Session session) => FormattableString.Invariant($"{Count(session.Position, "token")} read, memory {Memory(session)}, {Segments(session)}");

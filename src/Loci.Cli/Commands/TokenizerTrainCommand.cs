@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using System.Globalization;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Formats;
@@ -10,13 +9,14 @@ namespace Loci.Cli.Commands;
 /// <summary><c>loci tokenizer train</c>.</summary>
 internal static class TokenizerTrainCommand
 {
-    private const int LeastVocabulary = 257;
+    public const int LeastVocabulary = 257;
+    public const int MostVocabulary = 1 << 24;
 
     public static Command Create()
     {
         var data = Options.Text("--data", "Text to learn from: a file, .gz, .zip, .jsonl or folder.", "PATH", required: true);
         var separator = Options.Separator();
-        var vocabulary = Options.Whole("--vocabulary", "Number of tokens, the 256 bytes and the end of text included (default 8192).", LeastVocabulary, 1 << 24);
+        var vocabulary = Options.Whole("--vocabulary", "Number of tokens, the 256 bytes and the end of text included (default 8192).", LeastVocabulary, MostVocabulary);
         var output = Options.Text("--out", "File to write.", "tokenizer.json", required: true);
         var command = new DocumentedCommand(
             "train",
@@ -32,9 +32,10 @@ internal static class TokenizerTrainCommand
         {
             var corpus = Corpus.Open(result.GetValue(data)!, result.GetValue(separator) ?? DocumentSeparator.File);
             using var interruption = new Interruption(message: "Stopping…");
-            var tokenizer = Learn(corpus, result.GetValue(vocabulary) ?? new BpeTrainerOptions().VocabularySize, interruption.Token);
+            var size = result.GetValue(vocabulary) ?? new BpeTrainerOptions().VocabularySize;
+            var tokenizer = Learn(corpus, size, interruption.Token);
             TokenizerFile.Save(result.GetValue(output)!, tokenizer);
-            Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{result.GetValue(output)}: {tokenizer.VocabularySize:#,0} tokens"));
+            Console.Error.WriteLine(FormattableString.Invariant($"{result.GetValue(output)}: {tokenizer.VocabularySize:#,0} tokens"));
             return 0;
         });
         return command;
@@ -58,8 +59,16 @@ internal static class TokenizerTrainCommand
                         : ProgressDisplay.Start("counting words", progress.Total, ProgressUnit.Bytes);
                 }
 
+                display.SetTotal(progress.Total);
                 display.Report(progress.Done);
             }), cancellationToken);
+            display?.Dispose();
+            if (tokenizer.VocabularySize < size)
+            {
+                Console.Error.WriteLine(FormattableString.Invariant(
+                    $"The text gives {tokenizer.VocabularySize:#,0} of the {size:#,0} tokens that were asked for: no other pair stands in it twice. More text gives more."));
+            }
+
             return tokenizer;
         }
         finally

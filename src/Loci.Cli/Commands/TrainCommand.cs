@@ -12,7 +12,8 @@ namespace Loci.Cli.Commands;
 /// <summary><c>loci train</c>.</summary>
 internal sealed class TrainCommand
 {
-    private const string DefaultTokenizer = "bpe:8192";
+    private const string Learned = "bpe:";
+    private const string DefaultTokenizer = Learned + "8192";
 
     private readonly Option<string?> _data = Options.Text("--data", "Text to train on: a file, .gz, .zip, .jsonl or folder.", "PATH");
     private readonly Option<string?> _validation = Options.Text("--validation", "Held-out text to measure the model on.", "PATH");
@@ -99,7 +100,7 @@ internal sealed class TrainCommand
 
         var folder = result.GetValue(_out)!;
         TrainingRun.RequireUnused(folder);
-        var options = ReadOptions(result).Validate();
+        var options = Options.Checked(ReadOptions(result).Validate);
         var data = new TrainingData
         {
             Path = Path.GetFullPath(result.GetValue(_data)!),
@@ -110,9 +111,11 @@ internal sealed class TrainCommand
         using var device = Options.Device(result.GetValue(_threads));
         using var preparation = new Interruption(message: "Stopping… (nothing has been trained yet)");
         var (training, validation) = data.Open(options.Seed);
-        // Before the tokenizer, which takes longer, so that a wrong option shows at once.
-        _ = _model.Read(result, 2);
-        var tokenizer = MakeTokenizer(result.GetValue(_tokenizer) ?? DefaultTokenizer, training, preparation.Token);
+        var what = result.GetValue(_tokenizer) ?? DefaultTokenizer;
+        var ready = FindTokenizer(what);
+        var size = ready?.VocabularySize ?? VocabularyToLearn(what);
+        _model.Check(result, ready is null ? TokenizerTrainCommand.LeastVocabulary : size, size); // before a tokenizer is learned, which takes long
+        var tokenizer = ready ?? TokenizerTrainCommand.Learn(training, size, preparation.Token);
         var configuration = _model.Read(result, tokenizer.VocabularySize);
         var trainingTokens = Options.Encode(training, tokenizer, "reading text", preparation.Token);
         var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text", preparation.Token);
@@ -193,22 +196,15 @@ internal sealed class TrainCommand
         };
     }
 
-    private static Tokenizer MakeTokenizer(string what, Corpus corpus, CancellationToken cancellationToken)
-    {
-        if (what == "byte")
-        {
-            return new ByteTokenizer();
-        }
+    /// <summary>The tokenizer that is there; null for one that is to be learned.</summary>
+    private static Tokenizer? FindTokenizer(string what) =>
+        what == "byte" ? new ByteTokenizer() : what.StartsWith(Learned, StringComparison.Ordinal) ? null : TokenizerFile.Load(what);
 
-        if (!what.StartsWith("bpe:", StringComparison.Ordinal))
-        {
-            return TokenizerFile.Load(what);
-        }
-
-        return int.TryParse(what.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out var size)
-            ? TokenizerTrainCommand.Learn(corpus, size, cancellationToken)
-            : throw new UsageException($"--tokenizer takes bpe:N with a number of tokens, byte or a file, not '{what}'.");
-    }
+    private static int VocabularyToLearn(string what) =>
+        int.TryParse(what.AsSpan(Learned.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var size) && size is >= TokenizerTrainCommand.LeastVocabulary and <= TokenizerTrainCommand.MostVocabulary
+            ? size
+            : throw new UsageException(
+                $"--tokenizer takes bpe:N with N from {TokenizerTrainCommand.LeastVocabulary} to {TokenizerTrainCommand.MostVocabulary}, byte or a file, not '{what}'.");
 
     private static int Train(TrainingRun run, Observer observer, TokenizedCorpus training, TokenizedCorpus? validation)
     {
@@ -239,12 +235,12 @@ internal sealed class TrainCommand
 
         if (!outcome.IsComplete)
         {
-            Console.Error.WriteLine($"Stopped after step {outcome.Step} and saved. Go on with: loci train --resume {run.Folder}");
+            Console.Error.WriteLine($"Stopped after step {outcome.Step} and saved. Go on with: {Shell.Command("loci", "train", "--resume", run.Folder)}");
             return Door.Interrupted;
         }
 
         Console.Error.WriteLine(FormattableString.Invariant(
-            $"Done: {outcome.Step:#,0} steps, {outcome.Tokens:#,0} tokens in {ProgressMeter.Duration(outcome.Elapsed)}. Let the model write with: loci generate --model {run.Folder} --prompt \"Once\""));
+            $"Done: {outcome.Step:#,0} steps, {outcome.Tokens:#,0} tokens in {ProgressMeter.Duration(outcome.Elapsed)}. Let the model write with: {Shell.Command("loci", "generate", "--model", run.Folder)} --prompt \"Once\""));
         return 0;
     }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Security.Cryptography;
+using Loci.Cli.Terminal;
 using Loci.Inference;
 
 namespace Loci.Cli.Commands;
@@ -13,8 +14,19 @@ internal sealed class WritingOptions
     private readonly Option<double?> _topP = Options.Number("--top-p", "Choose from the likeliest tokens that make up this probability; 1 = all (default 0.95).", 0, 1, true);
     private readonly Option<ulong?> _seed = Options.Whole("--seed", "Decides the choices: the same seed writes the same text (default another one each time).", 0UL);
 
+    private readonly Option<bool> _raw = Options.Flag("--raw", "Shows control characters of what the model writes as they are, also on a terminal, which obeys them.");
+
     /// <summary>All of the options.</summary>
-    public IReadOnlyList<Option> All => [_tokens, _temperature, _topK, _topP, _seed];
+    public IReadOnlyList<Option> All => [_tokens, _temperature, _topK, _topP, _seed, _raw];
+
+    /// <summary>Decides how a terminal shows what the model writes.</summary>
+    public void Apply(ParseResult result)
+    {
+        if (result.GetValue(_raw))
+        {
+            Visible.ShowRaw();
+        }
+    }
 
     /// <summary>Tokens to write at most.</summary>
     public int Tokens(ParseResult result) => result.GetValue(_tokens) ?? 200;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Loci.Cli.Terminal;
 using Loci.Evaluation;
 using Loci.Formats;
 using Loci.Reporting;
@@ -44,17 +45,14 @@ internal static class DemoReport
             .Preformatted(sample, $"It goes on from “{plan.Prompt}”.")
             .Heading("Do it again")
             .Paragraph("The same models come out, to the last bit and with any number of threads:")
-            .Preformatted(string.Join("\n\n", DemoModel.Both.Select(model => "loci " + string.Join(' ', plan.TrainArguments(model, "runs/" + model.Name).Select(Quote)))))
+            .Preformatted(string.Join("\n\n", DemoModel.Both.Select(model => Shell.Command(["loci", .. plan.TrainArguments(model, "runs/" + model.Name)]))))
             .Paragraph("Measure a model, or let it write:")
             .Preformatted(
-                $"loci eval perplexity --model {Quote(plan.FolderOf(DemoModel.Cached))} --data {Quote(plan.ValidationPath)} --positions linear\n"
-                + Invariant($"loci generate --model {Quote(plan.FolderOf(DemoModel.Cached))} --prompt \"{plan.Prompt}\" --tokens {plan.SampleTokens} --seed {plan.Seed}"))
+                $"loci eval perplexity --model {Shell.Quote(plan.FolderOf(DemoModel.Cached))} --data {Shell.Quote(plan.ValidationPath)} --positions linear\n"
+                + Invariant($"loci generate --model {Shell.Quote(plan.FolderOf(DemoModel.Cached))} --prompt {Shell.Quote(plan.Prompt)} --tokens {plan.SampleTokens} --seed {plan.Seed}"))
             .Paragraph("Without an installed loci, write dotnet run -c Release --project src/Loci.Cli -- in its place.")
             .Save(plan.ReportPath);
     }
-
-    /// <summary>An argument as a shell takes it.</summary>
-    public static string Quote(string argument) => argument.All(character => char.IsLetterOrDigit(character) || "-_./:=~".Contains(character)) ? argument : $"\"{argument}\"";
 
     private static LineChart PositionChart(DemoComparison comparison) => new(
         "Held-out bits per byte by position",

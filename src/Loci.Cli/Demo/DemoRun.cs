@@ -64,7 +64,7 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         Line($"models    {plan.FolderOf(DemoModel.Base)} and {plan.FolderOf(DemoModel.Cached)}");
         Line($"");
         Line($"Go on with:");
-        Line($"  loci generate --model {DemoReport.Quote(plan.FolderOf(DemoModel.Cached))} --prompt \"JULIET:\"");
+        Line($"  loci generate --model {Shell.Quote(plan.FolderOf(DemoModel.Cached))} --prompt \"JULIET:\"");
         Line($"  loci train --data your-text.txt --out runs/mine --size mini --aggregation grm --time 10m");
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) != "loci")
         {
@@ -128,7 +128,7 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
             Line($"{sentence}");
         }
 
-        Line($"One sequence of {plan.Context:#,0} tokens needs {comparison.Base.MemoryBytes / 1024.0:#,0} KiB of memory with base, {comparison.Cached.MemoryBytes / 1024.0:#,0} KiB with grm.");
+        Line($"One sequence of {plan.Context:#,0} tokens needs {ByteSize.Format(comparison.Base.MemoryBytes)} of memory with base, {ByteSize.Format(comparison.Cached.MemoryBytes)} with grm.");
     }
 
     private void Line(FormattableString text) => output.WriteLine(text.ToString(CultureInfo.InvariantCulture));

@@ -49,6 +49,7 @@ internal static class Door
         Exception cause = Unwrap(exception);
         (int code, string sentence) = cause switch
         {
+            LociException { IsUsage: true } => (Usage, "usage error: " + OneLine(cause.Message)),
             LociException => (Failure, "error: " + OneLine(cause.Message)),
             UsageException => (Usage, "usage error: " + OneLine(cause.Message)),
             OperationCanceledException => (Interrupted, "interrupted"),
@@ -77,7 +78,7 @@ internal static class Door
 
     private static string OneLine(string message)
     {
-        string line = string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        string line = Visible.Line(string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
         return line.Length > 0 && line[^1] is '.' or '!' or '?' ? line : line + ".";
     }
 }

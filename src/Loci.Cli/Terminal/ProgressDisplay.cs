@@ -1,3 +1,4 @@
+using System.Text;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -44,10 +45,10 @@ internal sealed class ProgressDisplay : IDisposable
     /// <returns>The display; dispose it to leave its last state on the screen.</returns>
     public static ProgressDisplay Start(string description, long total, ProgressUnit unit, long startAt = 0)
     {
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new TerminalOutput() });
         bool live = !Console.IsErrorRedirected && console.Profile.Out.IsTerminal && console.Profile.Capabilities.Ansi;
         return new ProgressDisplay(
-            new ProgressMeter(description, total, unit, startAt, TimeProvider.System), console, live, live ? DefaultRedraw : DefaultPlain);
+            new ProgressMeter(Visible.Line(description), total, unit, startAt, TimeProvider.System), console, live, live ? DefaultRedraw : DefaultPlain);
     }
 
     /// <summary>Says how far the work is. Allocates nothing.</summary>
@@ -68,11 +69,11 @@ internal sealed class ProgressDisplay : IDisposable
         {
             if (_live)
             {
-                _console.Write(new ErasingLine(text));
+                _console.Write(new ErasingLine(Visible.Line(text)));
             }
             else
             {
-                Plain(text);
+                Plain(Visible.Line(text));
             }
         }
     }
@@ -96,7 +97,7 @@ internal sealed class ProgressDisplay : IDisposable
     {
         if (_cursorHidden)
         {
-            Console.Error.Write("\e[?25h\n");
+            Visible.Error.Write("\e[?25h\n");
         }
     }
 
@@ -157,6 +158,22 @@ internal sealed class ProgressDisplay : IDisposable
     {
         _console.Profile.Out.Writer.WriteLine(line);
         _console.Profile.Out.Writer.Flush();
+    }
+
+    // Standard error itself, as far as the library asks; its control sequences are this display's own.
+    private sealed class TerminalOutput : IAnsiConsoleOutput
+    {
+        private readonly AnsiConsoleOutput _error = new(Console.Error);
+
+        public TextWriter Writer => Visible.Error;
+
+        public bool IsTerminal => _error.IsTerminal;
+
+        public int Width => _error.Width;
+
+        public int Height => _error.Height;
+
+        public void SetEncoding(Encoding encoding) => _error.SetEncoding(encoding);
     }
 
     // The line is written over the bar, of which a shorter one would leave the end.

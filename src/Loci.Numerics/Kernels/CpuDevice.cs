@@ -62,7 +62,7 @@ public sealed unsafe partial class CpuDevice : Device
         }
         catch (OutOfMemoryException)
         {
-            throw new InsufficientMemoryException($"The machine could not give {count * (double)sizeof(T) / (1 << 20):F0} MiB: use a smaller batch, context or model.");
+            throw new InsufficientMemoryException($"The machine could not give {ByteSize.Format((long)count * sizeof(T))}: use a smaller batch, context or model.");
         }
     }
 

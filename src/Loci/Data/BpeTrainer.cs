@@ -63,7 +63,7 @@ public static class BpeTrainer
             }
         }
 
-        progress?.Report(new BpeTrainingProgress(true, total, total));
+        progress?.Report(new BpeTrainingProgress(true, merges.Count, merges.Count));
         return new BpeTokenizer(vocabulary, merges, special, endOfTextId: 0);
     }
 

@@ -63,6 +63,34 @@ public sealed record TaskOptions
 
     /// <summary>Further settings of single tasks by name, as text.</summary>
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Takes what follows from options alone, so that what is wrong about it is wrong in them.</summary>
+    internal static T Checked<T>(Func<T> validate)
+    {
+        try
+        {
+            return validate();
+        }
+        catch (LociException exception)
+        {
+            throw new LociException(exception.Message, exception) { IsUsage = true };
+        }
+    }
+
+    /// <summary>Checks that every length and depth is given once: twice, the same examples would be counted twice.</summary>
+    internal void RequireEachOnce()
+    {
+        RequireEachOnce(Lengths, "lengths");
+        RequireEachOnce(Depths, "depths");
+
+        static void RequireEachOnce<T>(IReadOnlyList<T> values, string what)
+        {
+            if (values.GroupBy(value => value).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            {
+                throw new LociException(FormattableString.Invariant($"The {what} of the contexts name {twice.Key} twice: give it once.")) { IsUsage = true };
+            }
+        }
+    }
 }
 
 /// <summary>A task that models are measured on: one file and one class each. <see cref="EvaluationTasks"/> lists them.</summary>

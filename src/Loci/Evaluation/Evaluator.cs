@@ -30,6 +30,7 @@ public static class Evaluator
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(task);
         ArgumentNullException.ThrowIfNull(options);
+        options.RequireEachOnce();
         if (task.NeedsTokenizer && model.Tokenizer is null)
         {
             throw new LociException($"The task {task.Name} asks in text, but the model {model.Name} has no tokenizer: put the tokenizer.json that it was trained with in its folder, or use a task of token ids, such as mqar.");

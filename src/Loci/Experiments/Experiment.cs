@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Loci.Formats;
@@ -14,23 +13,7 @@ namespace Loci.Experiments;
 public sealed record ExperimentArm(string Label, ModelConfiguration Model, string? Against = null)
 {
     /// <summary>The label as a part of a folder's name.</summary>
-    internal string Slug
-    {
-        get
-        {
-            StringBuilder slug = new();
-            foreach (var character in Label.ToLowerInvariant())
-            {
-                var plain = char.IsAsciiLetterOrDigit(character) || character is '.' or '_' or '+' ? character : '-';
-                if (plain != '-' || (slug.Length > 0 && slug[^1] != '-'))
-                {
-                    slug.Append(plain);
-                }
-            }
-
-            return slug.ToString().Trim('-', '.');
-        }
-    }
+    internal string Slug => FolderName.Of(Label.ToLowerInvariant());
 }
 
 /// <summary>One training of an experiment.</summary>
@@ -224,7 +207,7 @@ public sealed class Experiment
             var label = arm["label"] is { } text ? ExperimentJson.Convert(text, ExperimentJson.Default.String, "arm's label") : "";
             var against = arm["against"] is { } other ? ExperimentJson.Convert(other, ExperimentJson.Default.String, $"arm '{label}'") : null;
             arms.Add(new ExperimentArm(label, ReadModel(label, model as JsonObject, arm), against));
-            Require(arms[^1].Slug.Length > 0, "An arm of the experiment has no label: give each one of its own, with letters or digits.");
+            Require(arms[^1].Slug.Length > 0, "An arm of the experiment has no label: give each one of its own.");
             Require(
                 arms.Count(other => other.Slug == arms[^1].Slug) == 1,
                 $"Two arms of the experiment have labels that would share a folder, '{arms.Find(other => other.Slug == arms[^1].Slug)!.Label}' and '{label}': give them different ones.");

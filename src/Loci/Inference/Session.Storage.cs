@@ -163,7 +163,7 @@ public sealed partial class Session
             if (state.ReadsEverything && needed + MappedBytes > budget)
             {
                 throw new LociException(
-                    $"The session's memory would take {Mebibytes(needed + MappedBytes)} MiB after {Position + tokens:#,0} tokens, more than the budget of {Mebibytes(budget)} MiB, and this model reads all of it for every token: raise the budget, store checkpoints as float16 or int8, or use a model with sparse selective caching, whose checkpoints can stay on the disk.");
+                    $"The session's memory would take {ByteSize.Format(needed + MappedBytes, budget)} after {Position + tokens:#,0} tokens, more than the budget of {ByteSize.Format(budget, needed + MappedBytes)}, and this model reads all of it for every token: raise the budget, store checkpoints as float16 or int8, or use a model with sparse selective caching, whose checkpoints can stay on the disk.");
             }
         }
 
@@ -176,12 +176,10 @@ public sealed partial class Session
         if (needed > budget)
         {
             throw new LociException(Path is null && _states.Any(state => state.CachedStates > 0)
-                ? $"The session's memory would take {Mebibytes(needed)} MiB after {Position + tokens:#,0} tokens, more than the budget of {Mebibytes(budget)} MiB: raise it, or give the session a file, in which its checkpoints can stay."
-                : $"The session needs {Mebibytes(needed)} MiB, even with all checkpoints on the disk, which is more than the budget of {Mebibytes(budget)} MiB: raise it.");
+                ? $"The session's memory would take {ByteSize.Format(needed, budget)} after {Position + tokens:#,0} tokens, more than the budget of {ByteSize.Format(budget, needed)}: raise it, or give the session a file, in which its checkpoints can stay."
+                : $"The session needs {ByteSize.Format(needed, budget)}, even with all checkpoints on the disk, which is more than the budget of {ByteSize.Format(budget, needed)}: raise it.");
         }
     }
-
-    private static string Mebibytes(long bytes) => FormattableString.Invariant($"{bytes / 1048576.0:#,0.0}");
 
     /// <summary>Called after every step.</summary>
     private void Persist(bool isBoundary)

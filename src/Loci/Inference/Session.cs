@@ -321,7 +321,7 @@ public sealed partial class Session : IDisposable
         long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = _states.Sum(state => state.BytesAfter(tokens));
         if (needed > available / 10 * 9)
         {
-            throw new InsufficientMemoryException($"The session's memory would take {Mebibytes(needed)} MiB after {tokens:#,0} tokens, and this machine has {Mebibytes(available)} MiB.");
+            throw new InsufficientMemoryException($"The session's memory would take {ByteSize.Format(needed, available)} after {tokens:#,0} tokens, and this machine has {ByteSize.Format(available, needed)}.");
         }
 
         var random = new Random(1);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using static System.FormattableString;
 
 namespace Loci.Models;
 
@@ -36,6 +37,12 @@ public static class ModelPresets
         ("1.3B", new ModelSize(2048, 18, 8)),
     ];
 
+    private static readonly ModelSize[] Ladder =
+    [
+        .. from dimension in Enumerable.Range(1, 7).Select(step => 32 * step).Concat(Enumerable.Range(4, 61).Select(step => 64 * step))
+           select new ModelSize(dimension, Math.Max(2, dimension / 64), dimension < 256 ? dimension / 32 : dimension / 64),
+    ];
+
     /// <summary>The sizes that have a name, smallest first. 760M and 1.3B are those of arXiv 2602.24281, 8M (also <c>small</c>) is D 256 and 4 layers.</summary>
     public static IReadOnlyList<string> SizeNames { get; } = [.. Named.Select(entry => entry.Name)];
 
@@ -59,24 +66,20 @@ public static class ModelPresets
         }
 
         var wanted = ParseCount(text)
-            ?? throw new LociException($"There is no model size '{text}': use {string.Join(", ", SizeNames)}, or a number of parameters such as 12M.");
-        ModelSize? best = null;
-        var bestDistance = double.PositiveInfinity;
-        for (var dimension = 32; dimension <= 4096; dimension += dimension < 256 ? 32 : 64)
-        {
-            var candidate = new ModelSize(dimension, Math.Max(2, dimension / 64), Math.Max(1, dimension < 256 ? dimension / 32 : dimension / 64));
-            var distance = Math.Abs(Math.Log(candidate.EstimateParameters(vocabularySize, tiedEmbeddings) / wanted));
-            if (distance < bestDistance)
-            {
-                (best, bestDistance) = (candidate, distance);
-            }
-        }
+            ?? throw new LociException($"There is no model size '{text}': use {string.Join(", ", SizeNames)}, or a number of parameters such as 12M.") { IsUsage = true };
+        var best = Ladder.MinBy(Distance)!;
 
         // The ladder's steps are within a factor of two of each other; further off means that it does not reach.
-        return best is not null && bestDistance < Math.Log(2)
+        return Distance(best) < Math.Log(2)
             ? best
-            : throw new LociException(
-                $"No model of about {text} parameters fits a vocabulary of {vocabularySize} tokens, whose embeddings come on top: choose another size, or give the dimension and layers.");
+            : throw new LociException(Invariant(
+                $"There is no model of about {text} parameters: with a vocabulary of {vocabularySize:#,0} tokens, embeddings included, the {(best == Ladder[0] ? "smallest" : "largest")} has {Count(best)}; choose that or a {(best == Ladder[0] ? "larger" : "smaller")} size, or give the dimension and layers."))
+            {
+                IsUsage = true,
+            };
+
+        double Distance(ModelSize size) => Math.Abs(Math.Log(size.EstimateParameters(vocabularySize, tiedEmbeddings) / wanted));
+        string Count(ModelSize size) => FormatCount(size.EstimateParameters(vocabularySize, tiedEmbeddings));
     }
 
     /// <summary>A configuration of a size whose blocks all have the same mixer, with an output projection of its own.</summary>
@@ -98,6 +101,13 @@ public static class ModelPresets
             Mixers = [mixer],
         }.Validate();
     }
+
+    private static string FormatCount(long count) => count switch
+    {
+        >= 1_000_000_000 => Invariant($"{count / 1e9:0.#}B"),
+        >= 1_000_000 => Invariant($"{count / 1e6:0.#}M"),
+        _ => Invariant($"{count / 1e3:0.#}K"),
+    };
 
     private static double? ParseCount(string text)
     {

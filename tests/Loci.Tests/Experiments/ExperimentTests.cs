@@ -130,4 +130,44 @@ public sealed class ExperimentTests
         Assert.NotEmpty(samples);
         Assert.All(samples, sample => Assert.Equal(Path.GetFileNameWithoutExtension(sample), Experiment.Load(sample).Name));
     }
+
+    [Theory]
+    [InlineData("α", "α")]
+    [InlineData("Модель 2", "модель-2")]
+    [InlineData("日本", "日本")]
+    [InlineData("हिन्दी", "हिन्दी")]
+    [InlineData("e\u0301", "e\u0301")]
+    [InlineData("GRM, k=4 (soup)", "grm-k-4-soup")]
+    [InlineData("../x", "x")]
+    [InlineData("a/b", "a-b")]
+    public void Labels_of_any_script_name_a_folder(string label, string folder)
+    {
+        var run = Assert.Single(Labelled(label).Runs);
+        Assert.Equal(folder + "-lr0.002-seed0", run.Name);
+        Assert.StartsWith(label, run.Title, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Labels_without_letters_and_long_ones_name_folders_of_their_own()
+    {
+        string[] labels = ["🙂", "∞", new('я', 300), new string('я', 300) + "2"];
+        string[] names = [.. Labelled(labels).Runs.Select(run => run.Name)];
+        Assert.Equal(4, names.Distinct().Count());
+        Assert.All(names, name => Assert.InRange(System.Text.Encoding.UTF8.GetByteCount(name), 16, 130));
+        Assert.Matches("^[0-9a-f]{16}-lr", names[0]);
+        Assert.StartsWith("яяяя", names[2], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("α", "Α")]
+    [InlineData("a b", "a-b")]
+    public void Labels_that_would_share_a_folder_are_refused(string first, string second) =>
+        Assert.Contains("would share a folder", Assert.Throws<LociException>(() => Labelled(first, second)).Message, StringComparison.Ordinal);
+
+    private static Experiment Labelled(params string[] labels) => Experiment.Parse($$"""
+        {
+          "name": "n", "task": { "kind": "language" }, "training": { "steps": 1, "batch": 1 },
+          "arms": [ {{string.Join(", ", labels.Select(label => $$"""{ "label": {{System.Text.Json.JsonSerializer.Serialize(label)}}, "mixers": [ {} ] }"""))}} ]
+        }
+        """);
 }

@@ -20,6 +20,7 @@ public sealed class ModelPresetsTests
     }
 
     [Theory]
+    [InlineData("51.3K", 257)] // the smallest that there is
     [InlineData("500K", 257)]
     [InlineData("3M", 8192)]
     [InlineData("12M", 8192)]

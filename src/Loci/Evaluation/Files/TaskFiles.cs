@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
@@ -14,7 +15,7 @@ internal static class TaskFiles
     {
         if (options.DataPath is not { } path)
         {
-            throw new LociException($"The task {task.Name} needs its data: give --data {task.Name}=PATH, a file or folder with {Reads(task)}.");
+            throw new LociException($"The task {task.Name} needs its data: give --data {task.Name}=PATH, a file or folder with {Reads(task)}.") { IsUsage = true };
         }
 
         if (File.Exists(path))
@@ -45,9 +46,9 @@ internal static class TaskFiles
             return null;
         }
 
-        return int.TryParse(text, out var value) && value >= minimum
+        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) && value >= minimum
             ? value
-            : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give a whole number of at least {minimum}.");
+            : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give a whole number of at least {minimum}.") { IsUsage = true };
     }
 
     /// <summary>Whether a setting is <c>true</c>.</summary>
@@ -59,7 +60,7 @@ internal static class TaskFiles
             return false;
         }
 
-        return bool.TryParse(text, out var value) ? value : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give true or false.");
+        return bool.TryParse(text, out var value) ? value : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give true or false.") { IsUsage = true };
     }
 
     /// <summary>The first examples, if only so many are wanted.</summary>

@@ -42,14 +42,14 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
         List<MultiQueryRecallOptions> sizes = [];
         foreach (var length in options.Lengths is { Count: > 0 } given ? given : [Whole(options, "length") ?? defaults.Length])
         {
-            sizes.Add(new MultiQueryRecallOptions
+            sizes.Add(TaskOptions.Checked(new MultiQueryRecallOptions
             {
                 VocabularySize = vocabulary,
                 Length = length,
                 Pairs = Pairs(options) ?? defaults.Pairs,
                 PowerA = Read<double>(options, "power", "a number such as 0.01", text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null) ?? defaults.PowerA,
                 RandomNonQueries = Read<bool>(options, "random-non-queries", "true or false", text => bool.TryParse(text, out var flag) ? flag : null) ?? defaults.RandomNonQueries,
-            }.Validate());
+            }.Validate));
         }
 
         return Examples(sizes, options.Samples ?? DefaultRows, options.Seed);
@@ -96,7 +96,8 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
         List<int> pairs = [];
         foreach (var part in text.Split(','))
         {
-            pairs.Add(Number(part.Trim()) ?? throw Wrong("pairs", "whole numbers such as 4,8,16", text));
+            var number = Number(part.Trim()) ?? throw Wrong("pairs", "whole numbers such as 4,8,16", text);
+            pairs.Add(pairs.Contains(number) ? throw Wrong("pairs", "each number once", text) : number);
         }
 
         return pairs;
@@ -109,7 +110,7 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
     private static T? Read<T>(TaskOptions options, string name, string expected, Func<string, T?> parse) where T : struct =>
         options.Settings.TryGetValue(name, out var text) ? parse(text) ?? throw Wrong(name, expected, text) : null;
 
-    private static LociException Wrong(string name, string expected, string text) => new($"The setting {name} of the task mqar takes {expected}, not '{text}'.");
+    private static LociException Wrong(string name, string expected, string text) => new($"The setting {name} of the task mqar takes {expected}, not '{text}'.") { IsUsage = true };
 
     private sealed class Query(ReadOnlyMemory<int> context, int value, int pairs, int distance, int? length) : EvaluationExample
     {

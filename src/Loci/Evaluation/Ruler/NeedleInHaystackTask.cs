@@ -25,7 +25,7 @@ internal sealed class NeedleInHaystackTask(string name, string title, string des
     {
         NeedleOptions preset = NeedleOptions.Preset(name);
         int queries = RulerSettings.Integer(options, "queries", preset.QueryCount, 1, NeedleGenerator.DepthSteps);
-        return (preset with
+        return TaskOptions.Checked((preset with
         {
             Template = RulerSettings.Choice(options, "template", preset.Template),
             Haystack = RulerSettings.Choice(options, "haystack", preset.Haystack),
@@ -37,7 +37,7 @@ internal sealed class NeedleInHaystackTask(string name, string title, string des
             ValuesPerKey = RulerSettings.Integer(options, "values", preset.ValuesPerKey, 1, NeedleGenerator.DepthSteps),
             QueryCount = queries,
             AnswerTokens = RulerSettings.Integer(options, "answer-tokens", AnswerTokens, 1, 1 << 16),
-        }).Validate();
+        }).Validate);
     }
 
     protected override IEnumerable<EvaluationExample> Generate(Tokenizer tokenizer, TaskOptions options, IReadOnlyList<int> lengths, int samples)

@@ -28,13 +28,16 @@ public sealed record RoutingOptions
     public ulong Seed { get; init; }
 
     /// <summary>Checks the options.</summary>
+    /// <returns>These options.</returns>
     /// <exception cref="LociException">They are out of range.</exception>
-    public void Validate()
+    public RoutingOptions Validate()
     {
         Task.Validate();
         Require(Lengths is { Count: > 0 } && Lengths.All(length => length >= 32), "The lengths of needle examples must be at least 32 tokens: give one or more.");
         Require(Depths is { Count: > 0 } && Depths.All(depth => depth is >= 0 and <= 1), "The depths of needles must be from 0 to 1: give one or more.");
+        Require(Lengths.Distinct().Count() == Lengths.Count && Depths.Distinct().Count() == Depths.Count, "The lengths and depths of needles must each be given once.");
         Require(Samples >= 1, $"{Samples} examples of each length and depth are too few: use at least 1.");
+        return this;
 
         static void Require(bool condition, string message)
         {
