@@ -65,7 +65,8 @@ internal static class CommandLine
     }
 
     /// <summary>
-    /// The arguments so that the parser takes each for what it is: the one behind an option that takes a value is its value, whatever it looks like, and an option that nobody knows is no text.
+    /// The arguments so that the parser takes each for what it is: the one behind an option that takes a value is its value, whatever it looks like,
+    /// and an option that nobody knows is no text.
     /// </summary>
     private static List<string> Literal(Command root, IReadOnlyList<string> arguments)
     {
@@ -75,7 +76,8 @@ internal static class CommandLine
         {
             var argument = arguments[i];
             var (name, value) = Divide(argument);
-            if (argument == "--" || (command.Subcommands.Count > 0 && command.Arguments.Count == 0 && FindCommand(command, argument) is null && !argument.StartsWith('-')))
+            var isUnknownCommand = command.Subcommands.Count > 0 && command.Arguments.Count == 0 && FindCommand(command, argument) is null;
+            if (argument == "--" || (isUnknownCommand && !argument.StartsWith('-')))
             {
                 return [.. literal, .. arguments.Skip(i)];
             }
@@ -111,9 +113,12 @@ internal static class CommandLine
     private static Command? FindCommand(Command command, string name) => command.Subcommands.FirstOrDefault(one => one.Name == name);
 
     private static Option? FindOption(Command command, string name) =>
-        PathFrom(command).SelectMany(one => one == command ? one.Options : one.Options.Where(option => option.Recursive)).FirstOrDefault(option => option.Name == name || option.Aliases.Contains(name));
+        PathFrom(command)
+            .SelectMany(one => one.Options.Where(option => one == command || option.Recursive))
+            .FirstOrDefault(option => option.Name == name || option.Aliases.Contains(name));
 
-    private static bool LooksLikeOption(string name) => name.TrimStart('-') is [var first, ..] rest && rest.Length < name.Length && char.IsAsciiLetter(first) && !rest.Any(char.IsWhiteSpace);
+    private static bool LooksLikeOption(string name) =>
+        name.StartsWith('-') && name.TrimStart('-') is [var first, ..] rest && char.IsAsciiLetter(first) && !rest.Any(char.IsWhiteSpace);
 
     private static string ExplainOption(Command command, string name) => $"There is no option '{name}' here"
         + (Nearest(command.Options.Select(option => option.Name), name) is { } nearest ? $"; did you mean {nearest}?"
@@ -124,8 +129,10 @@ internal static class CommandLine
         var command = result.CommandResult.Command;
         if (result.UnmatchedTokens is [var token, ..])
         {
-            var taken = result.CommandResult.Children.OfType<OptionResult>().FirstOrDefault(option => option.Tokens is [var value] && FindOption(command, value.Value) is not null);
-            return taken is not null ? $"{taken.Option.Name} takes what is behind it, '{taken.Tokens[0].Value}', for its value, so that '{token}' is left over: give it a value."
+            var taken = result.CommandResult.Children.OfType<OptionResult>()
+                .FirstOrDefault(option => option.Tokens is [var value] && FindOption(command, value.Value) is not null);
+            return taken is not null
+                ? $"{taken.Option.Name} takes what is behind it, '{taken.Tokens[0].Value}', for its value, so that '{token}' is left over: give it a value."
                 : $"There is no {(command.Subcommands.Count > 0 ? "command" : "argument")} '{token}' here"
                     + (Nearest(command.Subcommands.Select(subcommand => subcommand.Name), token) is { } nearest ? $"; did you mean {nearest}?" : ".");
         }
@@ -140,7 +147,9 @@ internal static class CommandLine
 
     /// <summary>The name that a word was probably meant to be; null where none is near.</summary>
     public static string? Nearest(IEnumerable<string> names, string word) =>
-        names.MinBy(name => Distance(name, word)) is { } nearest && Distance(nearest, word) is <= 2 and var distance && 2 * distance < nearest.Length ? nearest : null;
+        names.MinBy(name => Distance(name, word)) is { } nearest && Distance(nearest, word) is <= 2 and var distance && 2 * distance < nearest.Length
+            ? nearest
+            : null;
 
     /// <summary>Characters to insert, remove or replace to get from one word to another (Levenshtein, 1966).</summary>
     private static int Distance(string from, string to)
@@ -161,7 +170,8 @@ internal static class CommandLine
         return row[^1];
     }
 
-    private static string PathOf(Command command) => string.Join(' ', ["loci", .. PathFrom(command).Reverse().Where(one => one is not RootCommand).Select(one => one.Name)]);
+    private static string PathOf(Command command) =>
+        string.Join(' ', ["loci", .. PathFrom(command).Reverse().Where(one => one is not RootCommand).Select(one => one.Name)]);
 
     /// <summary>A command and those that it belongs to, up to the root.</summary>
     private static IEnumerable<Command> PathFrom(Command command)

@@ -192,7 +192,8 @@ internal static class Options
 
     /// <summary>Whether a number other than 0 was typed that is 0 in single precision.</summary>
     private static bool Vanishes(string text) =>
-        double.TryParse(text, Floating, CultureInfo.InvariantCulture, out var number) && (float)number == 0 && text.Split('e', 'E')[0].AsSpan().ContainsAnyInRange('1', '9');
+        double.TryParse(text, Floating, CultureInfo.InvariantCulture, out var number) && (float)number == 0
+        && text.Split('e', 'E')[0].AsSpan().ContainsAnyInRange('1', '9');
 
     private static int? ParseLength(string text)
     {

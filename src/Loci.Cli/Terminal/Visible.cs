@@ -3,8 +3,8 @@ using System.Text;
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// Texts of files, models and people as a terminal may show them: characters that would move the cursor, change its colors or the order of letters appear as escapes, as in JSON;
-/// what can be seen stays as it is.
+/// Texts of files, models and people as a terminal may show them: characters that would move the cursor, change its colors or the order of letters
+/// appear as escapes, as in JSON; what can be seen stays as it is.
 /// </summary>
 internal static class Visible
 {
@@ -14,7 +14,9 @@ internal static class Visible
     /// <summary>Standard error for a display that moves the cursor itself.</summary>
     public static TextWriter Error => s_error ?? Console.Error;
 
-    /// <summary>From now on, what is written to a terminal, and all that is said on standard error, is made visible. Other output stays as it is, byte for byte.</summary>
+    /// <summary>
+    /// From now on, what is written to a terminal, and all that is said on standard error, is made visible. Other output stays as it is, byte for byte.
+    /// </summary>
     public static void Install()
     {
         (s_output, s_error) = (Console.Out, Console.Error);

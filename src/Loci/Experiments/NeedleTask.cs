@@ -88,6 +88,9 @@ public sealed record NeedleTask : ExperimentTask
         Require(CurriculumRows >= 0, $"The lengths of the needle task come in over {CurriculumRows} rows: use 0 or more.");
         Require(TestLengths.All(length => length >= 32), "The needle task's test lengths must be at least 32 tokens.");
         Require(Depths.All(depth => depth is >= 0 and <= 1), "The needle task's depths must be from 0 to 1.");
+        Require(
+            IsEachOnce(Needles) && IsEachOnce(TestLengths) && IsEachOnce(Depths),
+            "The needle task's needles, testLengths or depths name one twice, which would be measured twice: give each once.");
         Require(TestExamples >= 1 && ValidationExamples >= 1, "The needle task needs at least 1 test and 1 validation example for every length and depth.");
         Require(VocabularyToLearn is null or (>= 257 and <= 1 << 24), $"The needle task's tokenizer '{Tokenizer}' is not one that can be learned: use bpe:N with N from 257 to {1 << 24}.");
     }
@@ -127,6 +130,8 @@ public sealed record NeedleTask : ExperimentTask
     }
 
     internal override JsonObject ToJson() => JsonSerializer.SerializeToNode(this with { Haystack = null }, ExperimentJson.Default.NeedleTask)!.AsObject();
+
+    private static bool IsEachOnce<T>(IReadOnlyList<T> values) => values.Distinct().Count() == values.Count;
 
     private NeedleOptions OptionsOf(string name) => NeedleTokens.TaskOf(name, Template, Digits, Keys);
 

@@ -72,8 +72,10 @@ public static class ModelPresets
         // The ladder's steps are within a factor of two of each other; further off means that it does not reach.
         return Distance(best) < Math.Log(2)
             ? best
-            : throw new LociException(Invariant(
-                $"There is no model of about {text} parameters: with a vocabulary of {vocabularySize:#,0} tokens, embeddings included, the {(best == Ladder[0] ? "smallest" : "largest")} has {Count(best)}; choose that or a {(best == Ladder[0] ? "larger" : "smaller")} size, or give the dimension and layers."))
+            : throw new LociException(
+                Invariant($"There is no model of about {text} parameters: with a vocabulary of {vocabularySize:#,0} tokens, embeddings included, the ")
+                + (best == Ladder[0] ? $"smallest has {Count(best)}; choose that or a larger size" : $"largest has {Count(best)}; choose that or a smaller size")
+                + ", or give the dimension and layers.")
             {
                 IsUsage = true,
             };

@@ -256,6 +256,11 @@ public sealed class ExperimentRunnerTests : IDisposable
 
         Assert.Equal([1, 2], lengths.Order());
         Assert.Contains("testLengths", Assert.Throws<LociException>(() => Experiment.Parse(Needles.Replace("[160, 300]", "[]", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
+        foreach (var (once, twice) in new[] { ("[160, 300]", "[160, 160]"), ("[0, 1]", "[0, 1, 1.0]") })
+        {
+            var failure = Assert.Throws<LociException>(() => Experiment.Parse(Needles.Replace(once, twice, StringComparison.Ordinal)));
+            Assert.Contains("name one twice", failure.Message, StringComparison.Ordinal);
+        }
         Assert.Contains("no needle task 'niah-single-9'", Assert.Throws<LociException>(() => Experiment.Parse(Needles.Replace("niah-single-1", "niah-single-9", StringComparison.Ordinal))).Message, StringComparison.Ordinal);
     }
 
