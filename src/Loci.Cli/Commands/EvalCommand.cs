@@ -20,7 +20,7 @@ internal sealed class EvalCommand
     };
 
     private readonly Option<string[]> _data = new("--data") { Description = "Where the data of a task is. May be given several times.", HelpName = "TASK=PATH" };
-    private readonly Option<string?> _haystack = Options.Text("--haystack", "Text in which generated tasks hide what is asked for: a file, .gz, .zip, .jsonl or folder (default what ships).", "PATH");
+    private readonly Option<string?> _haystack = Options.Text("--haystack", "Text in which generated tasks hide what is asked for: a file, folder, .jsonl, .gz, .zip, .tar or .tgz (default what ships).", "PATH");
     private readonly Option<int?> _samples = Options.Whole("--samples", "Only the first N examples of a data set, or N for each length and depth of a generated task (default the task's).", 1);
     private readonly Option<int[]?> _lengths = Options.Lengths("--lengths", "Lengths of the contexts of generated tasks, in tokens, such as 1024,4096 or 1K,4K (default the task's).", 1);
     private readonly Option<double[]?> _depths = Options.Depths("Where needles stand in the context, from 0 (beginning) to 1 (end), such as 0,0.5,1 (default the task's).");

@@ -153,7 +153,8 @@ internal sealed class ExperimentCommand
     private static UsageException Missing(string key) => new($"The experiment does not say where its {key} text is: give --data {key}=PATH.");
 
     /// <summary>A path of an experiment file starts from the file's folder.</summary>
-    private static string Beside(string file, string path) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, path);
+    private static string Beside(string file, string path) =>
+        Corpus.GetFullPath(path, Path.GetDirectoryName(Path.GetFullPath(file)));
 
     private static Tokenizer MakeTokenizer(string named, int? toLearn, string? given, Func<Corpus> training, string file, CancellationToken cancellationToken) =>
         given is not null ? TokenizerFile.Load(given)

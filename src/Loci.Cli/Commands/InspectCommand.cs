@@ -12,7 +12,7 @@ internal sealed class InspectCommand
 {
     private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model that read the text, or is to read it.", "FOLDER", required: true);
     private readonly Option<string?> _file = Options.Text("--memory", "A memory, from loci read or loci chat; it stays as it is.", "FILE.memory");
-    private readonly Option<string?> _text = Options.Text("--text", "Text to read instead: a file, .gz, .zip, .jsonl or folder.", "PATH");
+    private readonly Option<string?> _text = Options.Text("--text", "Text to read instead: a file, folder, .jsonl, .gz, .zip, .tar or .tgz.", "PATH");
     private readonly Option<string?> _prompt = new("--prompt") { Description = "What to read behind it, and to show the reads of; - reads it from standard input.", HelpName = "TEXT" };
     private readonly Option<int?> _tokens = Options.Whole("--tokens", "Shows the reads of the last so many tokens (default 256).", 1, 100_000);
     private readonly Option<int?> _layer = Options.Whole("--layer", "Shows the reads of one layer, counted from 0 (default the mean over all).", 0, 1 << 12);

@@ -15,7 +15,7 @@ internal static class PerplexityCommand
     public static Command Create()
     {
         var folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
-        var data = Options.Text("--data", "Text to measure on: a file, .gz, .zip, .jsonl or folder.", "PATH", required: true);
+        var data = Options.Text("--data", "Text to measure on: a file, folder, .jsonl, .gz, .zip, .tar or .tgz.", "PATH", required: true);
         var separator = Options.Separator();
         var context = Options.Whole("--context", "Tokens per window; memory starts anew at each (default that of the training, or 1024).", 1, 1 << 24);
         var batch = Options.Whole("--batch", "Windows computed at once; does not change the results (default 4).", 1, 1 << 16);

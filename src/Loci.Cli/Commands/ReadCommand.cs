@@ -13,7 +13,7 @@ internal sealed class ReadCommand
 {
     private const int Piece = 256;
 
-    private readonly Argument<string> _text = new("TEXT") { Description = "What to read: a file, .gz, .zip, .jsonl or folder; - reads standard input." };
+    private readonly Argument<string> _text = new("TEXT") { Description = "What to read: a file, folder, .jsonl, .gz, .zip, .tar or .tgz; - reads standard input." };
     private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
     private readonly Option<string?> _into = Options.Text("--into", "The memory: a new file, or one that holds the beginning of this text.", "FILE.memory", required: true);
     private readonly Option<bool> _append = Options.Flag("--append", "Reads the text behind what the memory already holds.");

@@ -14,7 +14,7 @@ internal static class TokenizerTrainCommand
 
     public static Command Create()
     {
-        var data = Options.Text("--data", "Text to learn from: a file, .gz, .zip, .jsonl or folder.", "PATH", required: true);
+        var data = Options.Text("--data", "Text to learn from: a file, folder, .jsonl, .gz, .zip, .tar or .tgz.", "PATH", required: true);
         var separator = Options.Separator();
         var vocabulary = Options.Whole("--vocabulary", "Number of tokens, the 256 bytes and the end of text included (default 8192).", LeastVocabulary, MostVocabulary);
         var output = Options.Text("--out", "File to write.", "tokenizer.json", required: true);

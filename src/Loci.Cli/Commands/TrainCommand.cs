@@ -15,7 +15,7 @@ internal sealed class TrainCommand
     private const string Learned = "bpe:";
     private const string DefaultTokenizer = Learned + "8192";
 
-    private readonly Option<string?> _data = Options.Text("--data", "Text to train on: a file, .gz, .zip, .jsonl or folder.", "PATH");
+    private readonly Option<string?> _data = Options.Text("--data", "Text to train on: a file, folder, .jsonl, .gz, .zip, .tar or .tgz.", "PATH");
     private readonly Option<string?> _validation = Options.Text("--validation", "Held-out text to measure the model on.", "PATH");
     private readonly Option<double?> _validationFraction = Options.Number("--validation-fraction", "Part of the documents to hold out where there is no --validation (default none).", 0, 0.9, true);
     private readonly Option<DocumentSeparator?> _separator = Options.Separator();
@@ -103,8 +103,8 @@ internal sealed class TrainCommand
         var options = Options.Checked(ReadOptions(result).Validate);
         var data = new TrainingData
         {
-            Path = Path.GetFullPath(result.GetValue(_data)!),
-            Validation = result.GetValue(_validation) is { } path ? Path.GetFullPath(path) : null,
+            Path = Corpus.GetFullPath(result.GetValue(_data)!),
+            Validation = result.GetValue(_validation) is { } path ? Corpus.GetFullPath(path) : null,
             ValidationFraction = result.GetValue(_validationFraction) ?? 0,
             Separator = result.GetValue(_separator) ?? DocumentSeparator.File,
         };
@@ -147,8 +147,8 @@ internal sealed class TrainCommand
         var data = description.Data ?? throw new LociException($"The run in {folder} was not started by loci train, and only the program that started it can resume it.");
         data = data with
         {
-            Path = result.GetValue(_data) is { } path ? Path.GetFullPath(path) : data.Path,
-            Validation = result.GetValue(_validation) is { } held ? Path.GetFullPath(held) : data.Validation,
+            Path = result.GetValue(_data) is { } path ? Corpus.GetFullPath(path) : data.Path,
+            Validation = result.GetValue(_validation) is { } held ? Corpus.GetFullPath(held) : data.Validation,
         };
         using var device = Options.Device(result.GetValue(_threads));
         using var preparation = new Interruption(message: "Stopping… (nothing has been trained yet)");

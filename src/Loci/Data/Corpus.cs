@@ -16,14 +16,23 @@ public abstract class Corpus
     public abstract IEnumerable<Document> ReadDocuments();
 
     /// <summary>
-    /// Opens a corpus of files: a text file, a <c>.jsonl</c> or <c>.ndjson</c> file (one document per line, in the field <c>text</c>; the separator is not applied),
-    /// either compressed as <c>.gz</c>, a <c>.zip</c> of such files, or a folder of all these (recursively, in ordinal order of their relative paths;
-    /// text files there end in <c>.txt</c>, <c>.text</c> or <c>.md</c>, and hidden ones are left out).
+    /// Opens a corpus of files: a text file, a <c>.jsonl</c> or <c>.ndjson</c> file (one document per line, in the field <c>text</c>; the separator is
+    /// not applied), either compressed with gzip, an archive of such files (zip, tar, or tar compressed with gzip), or a folder of all these. Folders
+    /// and archives are read alike: with what lies within them, in ordinal order of the relative paths; text files in them end in <c>.txt</c>,
+    /// <c>.text</c> or <c>.md</c>; what is hidden (begins with a dot) is left out, and so is macOS' <c>__MACOSX</c>. Of a file that is given itself
+    /// the content says what it is.
     /// </summary>
     /// <param name="path">The file or folder.</param>
     /// <param name="separator">What divides a text file into documents.</param>
     /// <exception cref="LociException">There is no such file or folder, or the folder or archive holds no text files.</exception>
     public static Corpus Open(string path, DocumentSeparator separator = DocumentSeparator.File) => new FileCorpus(path, separator);
+
+    /// <summary>The full path of a file or folder that is to be opened later.</summary>
+    /// <param name="path">The path as it was given.</param>
+    /// <param name="folder">Where a relative path starts; null for the working directory.</param>
+    /// <exception cref="LociException">It is an address of the web.</exception>
+    public static string GetFullPath(string path, string? folder = null) =>
+        MissingPath.IsAddress(path) ? throw MissingPath.Of(path, "") : Path.GetFullPath(path, Path.GetFullPath(folder ?? "."));
 
     /// <summary>Makes a corpus of texts in memory; white space alone makes no document.</summary>
     /// <param name="name">What to call the corpus in messages.</param>

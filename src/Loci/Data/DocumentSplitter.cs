@@ -9,8 +9,8 @@ internal static class DocumentSplitter
 
     private static ReadOnlySpan<byte> Marker => "<|endoftext|>"u8;
 
-    /// <summary>Yields each document's bytes and their offset in the stream. Documents of white space alone are left out, but for their bytes in WikiText.</summary>
-    public static IEnumerable<(byte[] Utf8, long Offset)> Split(Stream stream, DocumentSeparator separator)
+    /// <summary>Yields each document's bytes. Documents of white space alone are left out, but for their bytes in WikiText.</summary>
+    public static IEnumerable<byte[]> Split(Stream stream, DocumentSeparator separator)
     {
         LineReader lines = new(stream);
         return separator switch
@@ -24,54 +24,51 @@ internal static class DocumentSplitter
         };
     }
 
-    private static IEnumerable<(byte[], long)> WholeFile(LineReader lines)
+    private static IEnumerable<byte[]> WholeFile(LineReader lines)
     {
         ReadOnlyMemory<byte> text = lines.ReadToEnd();
         if (!IsBlank(text.Span))
         {
-            yield return (text.ToArray(), lines.Start);
+            yield return text.ToArray();
         }
     }
 
-    private static IEnumerable<(byte[], long)> Lines(LineReader lines)
+    private static IEnumerable<byte[]> Lines(LineReader lines)
     {
         while (lines.TryRead(out ReadOnlyMemory<byte> line))
         {
             if (!IsBlank(line.Span))
             {
-                yield return (line.Span.TrimEnd("\r\n"u8).ToArray(), lines.Start);
+                yield return line.Span.TrimEnd("\r\n"u8).ToArray();
             }
         }
     }
 
-    private static IEnumerable<(byte[], long)> Paragraphs(LineReader lines)
+    private static IEnumerable<byte[]> Paragraphs(LineReader lines)
     {
         ArrayBufferWriter<byte> paragraph = new();
-        long start = 0;
         while (lines.TryRead(out ReadOnlyMemory<byte> line))
         {
             if (!IsBlank(line.Span))
             {
-                start = paragraph.WrittenCount == 0 ? lines.Start : start;
                 paragraph.Write(line.Span);
             }
             else if (paragraph.WrittenCount > 0)
             {
-                yield return (paragraph.WrittenSpan.TrimEnd("\r\n"u8).ToArray(), start);
+                yield return paragraph.WrittenSpan.TrimEnd("\r\n"u8).ToArray();
                 paragraph.ResetWrittenCount();
             }
         }
 
         if (paragraph.WrittenCount > 0)
         {
-            yield return (paragraph.WrittenSpan.TrimEnd("\r\n"u8).ToArray(), start);
+            yield return paragraph.WrittenSpan.TrimEnd("\r\n"u8).ToArray();
         }
     }
 
-    private static IEnumerable<(byte[], long)> BetweenMarkers(LineReader lines)
+    private static IEnumerable<byte[]> BetweenMarkers(LineReader lines)
     {
         ArrayBufferWriter<byte> document = new();
-        long start = 0;
         while (lines.TryRead(out ReadOnlyMemory<byte> line))
         {
             ReadOnlyMemory<byte> rest = line;
@@ -81,12 +78,11 @@ internal static class DocumentSplitter
                 document.Write(rest.Span[..marker]);
                 if (!IsBlank(document.WrittenSpan))
                 {
-                    yield return (document.WrittenSpan.Trim("\r\n"u8).ToArray(), start);
+                    yield return document.WrittenSpan.Trim("\r\n"u8).ToArray();
                 }
 
                 document.ResetWrittenCount();
                 rest = rest[(marker + Marker.Length)..];
-                start = lines.Start + (line.Length - rest.Length);
             }
 
             document.Write(rest.Span);
@@ -94,14 +90,13 @@ internal static class DocumentSplitter
 
         if (!IsBlank(document.WrittenSpan))
         {
-            yield return (document.WrittenSpan.Trim("\r\n"u8).ToArray(), start);
+            yield return document.WrittenSpan.Trim("\r\n"u8).ToArray();
         }
     }
 
-    private static IEnumerable<(byte[], long)> Articles(LineReader lines)
+    private static IEnumerable<byte[]> Articles(LineReader lines)
     {
         ArrayBufferWriter<byte> article = new();
-        long start = 0;
         int heading = -1; // where in the article a line stands that is a heading if the next line is blank
         bool afterBlank = true;
         while (lines.TryRead(out ReadOnlyMemory<byte> line))
@@ -110,8 +105,7 @@ internal static class DocumentSplitter
             if (blank && heading > 0 && !IsBlank(article.WrittenSpan[..heading]))
             {
                 byte[] next = article.WrittenSpan[heading..].ToArray();
-                yield return (article.WrittenSpan[..heading].ToArray(), start);
-                start += heading;
+                yield return article.WrittenSpan[..heading].ToArray();
                 article.ResetWrittenCount();
                 article.Write(next);
             }
@@ -123,7 +117,7 @@ internal static class DocumentSplitter
 
         if (!IsBlank(article.WrittenSpan))
         {
-            yield return (article.WrittenSpan.ToArray(), start);
+            yield return article.WrittenSpan.ToArray();
         }
     }
 
@@ -135,22 +129,16 @@ internal static class DocumentSplitter
 
     private static bool IsBlank(ReadOnlySpan<byte> text) => !text.ContainsAnyExcept(WhiteSpace);
 
-    /// <summary>Reads lines with their ends. A line is valid until the next read. A byte order mark at the start is dropped.</summary>
+    /// <summary>Reads lines with their ends. A line is valid until the next read.</summary>
     private sealed class LineReader(Stream stream)
     {
         private byte[] _buffer = new byte[1 << 16];
         private int _begin;
         private int _end;
-        private long _bufferStart; // offset in the stream of _buffer[0]
         private bool _ended;
-        private bool _started;
-
-        /// <summary>The offset in the stream of what was read last.</summary>
-        public long Start { get; private set; }
 
         public bool TryRead(out ReadOnlyMemory<byte> line)
         {
-            SkipByteOrderMark();
             int searched = 0;
             while (true)
             {
@@ -175,7 +163,6 @@ internal static class DocumentSplitter
 
         public ReadOnlyMemory<byte> ReadToEnd()
         {
-            SkipByteOrderMark();
             while (!_ended)
             {
                 Fill();
@@ -186,32 +173,9 @@ internal static class DocumentSplitter
 
         private ReadOnlyMemory<byte> Take(int length)
         {
-            Start = _bufferStart + _begin;
             ReadOnlyMemory<byte> taken = _buffer.AsMemory(_begin, length);
             _begin += length;
             return taken;
-        }
-
-        private void SkipByteOrderMark()
-        {
-            if (_started)
-            {
-                return;
-            }
-
-            _started = true;
-            while (!_ended && _end < 3)
-            {
-                Fill();
-            }
-
-            ReadOnlySpan<byte> first = _buffer.AsSpan(0, _end);
-            if (first.StartsWith((ReadOnlySpan<byte>)[0xFF, 0xFE]) || first.StartsWith((ReadOnlySpan<byte>)[0xFE, 0xFF]))
-            {
-                throw new InvalidDataException("it looks like UTF-16; convert it to UTF-8");
-            }
-
-            _begin = first.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]) ? 3 : 0;
         }
 
         private void Fill()
@@ -220,7 +184,6 @@ internal static class DocumentSplitter
             {
                 // What is kept is at most half of the buffer: moving it is cheap.
                 _buffer.AsSpan(_begin, _end - _begin).CopyTo(_buffer);
-                _bufferStart += _begin;
                 _end -= _begin;
                 _begin = 0;
             }

@@ -3,73 +3,53 @@ using System.IO.Compression;
 namespace Loci.Data;
 
 /// <summary>
-/// Decompresses gzip and fails if the data stop short. <see cref="GZipStream"/> takes a truncated file for a shorter one, so a small member
-/// with known content is put after the data: only if the data were complete does that content come out at the end.
+/// Decompresses gzip and fails if the data stop short or something else than zeros follows them. <see cref="GZipStream"/> takes a truncated file for a
+/// shorter one, so a small member with known content is put after the data: only if the data were complete does that content come out at the end.
 /// </summary>
-internal sealed class GzipReader : Stream
+internal sealed class GzipReader : ForwardStream
 {
+    /// <summary>What gzip data begin with.</summary>
+    public static ReadOnlySpan<byte> Start => [0x1F, 0x8B];
+
     private static readonly byte[] Sentinel = [0x4C, 0x6F, 0x63, 0x69, 0x00, 0xFF, 0x9E, 0x37, 0x79, 0xB9, 0x7F, 0x4A, 0x7C, 0x15, 0x0A, 0xE5];
 
+    private readonly SourceThenSentinel _source;
     private readonly GZipStream _gzip;
     private readonly byte[] _pending = new byte[1 << 16];
     private int _begin;
     private int _end;
+    private int _held = Sentinel.Length; // bytes at the end that are not to be given out: they may be the sentinel
     private bool _ended;
 
     /// <summary>Creates the reader; disposing it disposes <paramref name="source"/>.</summary>
-    public GzipReader(Stream source) => _gzip = new GZipStream(new SourceThenSentinel(source), CompressionMode.Decompress);
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
+    public GzipReader(Stream source)
     {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
+        _source = new SourceThenSentinel(source);
+        _gzip = new GZipStream(_source, CompressionMode.Decompress);
     }
 
-    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-    /// <exception cref="InvalidDataException">The data are not gzip, or damaged, or cut short.</exception>
+    /// <exception cref="InvalidDataException">The data are not gzip, or damaged, or cut short, or followed by something else.</exception>
     public override int Read(Span<byte> buffer)
     {
-        while (!_ended && _end - _begin <= Sentinel.Length)
+        while (!_ended && _end - _begin <= _held)
         {
             _pending.AsSpan(_begin, _end - _begin).CopyTo(_pending);
             _end -= _begin;
             _begin = 0;
-            int count = _gzip.Read(_pending, _end, _pending.Length - _end);
+            var count = Decompress(_pending.AsSpan(_end));
             _end += count;
             if (count == 0)
             {
                 _ended = true;
-                if (!_pending.AsSpan(_begin, _end - _begin).EndsWith(Sentinel))
-                {
-                    throw new InvalidDataException("The gzip data are cut short.");
-                }
+                RequireComplete();
             }
         }
 
-        int available = Math.Min(buffer.Length, _end - _begin - Sentinel.Length);
+        var available = Math.Min(buffer.Length, _end - _begin - _held);
         _pending.AsSpan(_begin, available).CopyTo(buffer);
         _begin += available;
         return available;
     }
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
@@ -81,55 +61,70 @@ internal sealed class GzipReader : Stream
         base.Dispose(disposing);
     }
 
-    private sealed class SourceThenSentinel(Stream source) : Stream
+    private int Decompress(Span<byte> buffer)
+    {
+        try
+        {
+            return _gzip.Read(buffer);
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new InvalidDataException("the gzip data are damaged or cut short", exception);
+        }
+    }
+
+    private void RequireComplete()
+    {
+        if (!_source.SourceEnded)
+        {
+            if (!_source.RestIsPadding())
+            {
+                throw new InvalidDataException("something that is not gzip follows the gzip data; it is damaged, or two files in one");
+            }
+
+            _held = 0;
+        }
+        else if (!_pending.AsSpan(_begin, _end - _begin).EndsWith(Sentinel))
+        {
+            throw new InvalidDataException("the gzip data are cut short");
+        }
+    }
+
+    /// <summary>
+    /// Hands out zeros at the end of what it has read one at a time: where the decompressor stops at one, that one is not of the data.
+    /// </summary>
+    private sealed class SourceThenSentinel(Stream source) : ForwardStream
     {
         private static readonly byte[] Member = CreateMember();
+        private readonly byte[] _buffer = new byte[1 << 16];
+        private int _begin;
+        private int _end;
         private int _memberPosition;
-        private bool _sourceEnded;
+        private bool _lastWasZero;
 
-        public override bool CanRead => true;
+        public bool SourceEnded { get; private set; }
 
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
+        /// <summary>Whether the decompressor stopped at a zero, and only zeros follow.</summary>
+        public bool RestIsPadding()
         {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
+            while (_lastWasZero && !SourceEnded)
+            {
+                _lastWasZero = !_buffer.AsSpan(_begin, _end - _begin).ContainsAnyExcept((byte)0);
+                Fill();
+            }
 
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
+            return _lastWasZero;
+        }
 
         public override int Read(Span<byte> buffer)
         {
-            if (!_sourceEnded)
+            if (_begin == _end && !SourceEnded)
             {
-                int read = source.Read(buffer);
-                _sourceEnded = read == 0 && buffer.Length > 0;
-                if (!_sourceEnded)
-                {
-                    return read;
-                }
+                Fill();
             }
 
-            int count = Math.Min(buffer.Length, Member.Length - _memberPosition);
-            Member.AsSpan(_memberPosition, count).CopyTo(buffer);
-            _memberPosition += count;
-            return count;
+            return SourceEnded ? ReadMember(buffer) : ReadSource(buffer);
         }
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {
@@ -144,12 +139,38 @@ internal sealed class GzipReader : Stream
         private static byte[] CreateMember()
         {
             using MemoryStream member = new();
-            using (GZipStream gzip = new(member, CompressionLevel.NoCompression, leaveOpen: true))
+            using (GZipStream gzip = new(member, CompressionMode.Compress))
             {
                 gzip.Write(Sentinel);
             }
 
             return member.ToArray();
+        }
+
+        private void Fill()
+        {
+            _begin = 0;
+            _end = source.Read(_buffer);
+            SourceEnded = _end == 0;
+        }
+
+        private int ReadSource(Span<byte> buffer)
+        {
+            var left = _buffer.AsSpan(_begin, _end - _begin);
+            var solid = left.LastIndexOfAnyExcept((byte)0) + 1;
+            _lastWasZero = solid == 0;
+            var count = Math.Min(buffer.Length, Math.Max(1, solid));
+            left[..count].CopyTo(buffer);
+            _begin += count;
+            return count;
+        }
+
+        private int ReadMember(Span<byte> buffer)
+        {
+            var count = Math.Min(buffer.Length, Member.Length - _memberPosition);
+            Member.AsSpan(_memberPosition, count).CopyTo(buffer);
+            _memberPosition += count;
+            return count;
         }
     }
 }

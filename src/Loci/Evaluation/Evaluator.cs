@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Loci.Evaluation.Files;
 
 namespace Loci.Evaluation;
 
@@ -42,6 +43,10 @@ public static class Evaluator
         try
         {
             run.Take(task.Load(model, options));
+            if (run.Scored.Count == 0 && options.DataPath is { } path)
+            {
+                throw new LociException($"{path} has no question in it: the task {task.Name} reads {TaskFiles.Reads(task)}.");
+            }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Loci.Formats;
+using Loci.Data;
 using Loci.Models;
 
 namespace Loci.Experiments;
@@ -91,15 +91,7 @@ public sealed class Experiment
     /// <exception cref="LociException">The file is missing or not a valid experiment.</exception>
     public static Experiment Load(string path)
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        try
-        {
-            return Parse(File.ReadAllText(path));
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Reading(path, exception);
-        }
+        return Parse(TextInput.ReadFile(path));
     }
 
     /// <summary>Reads an experiment: JSON, in which comments are allowed.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Loci.Data;
 using Loci.Formats;
 
 namespace Loci.Experiments;
@@ -100,7 +101,7 @@ public sealed record ExperimentRunResult
 
         try
         {
-            var result = JsonSerializer.Deserialize(File.ReadAllBytes(path), ExperimentJson.Default.ExperimentRunResult);
+            var result = JsonSerializer.Deserialize(TextInput.ReadFile(path), ExperimentJson.Default.ExperimentRunResult);
             return result?.Format == FormatName
                 ? result
                 : throw new LociException($"{path} is not a result that this version can read: remove it and the run is done again.");
@@ -108,10 +109,6 @@ public sealed record ExperimentRunResult
         catch (JsonException exception)
         {
             throw new LociException($"{path} is damaged: remove it and the run is done again.", exception);
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Reading(path, exception);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using Loci.Data;
 
@@ -25,7 +24,7 @@ public static partial class TokenizerFile
     {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(SkipByteOrderMark(utf8));
+            using JsonDocument document = JsonDocument.Parse(TextInput.Decode(utf8, name));
             return new JsonReader(name).Read(document.RootElement);
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -52,7 +51,7 @@ public static partial class TokenizerFile
         Dictionary<string, int> ids;
         try
         {
-            using JsonDocument document = JsonDocument.Parse(SkipByteOrderMark(encoder));
+            using JsonDocument document = JsonDocument.Parse(TextInput.Decode(encoder, encoderName));
             ids = new JsonReader(encoderName).ReadVocabulary(document.RootElement, "the file");
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
@@ -62,7 +61,7 @@ public static partial class TokenizerFile
 
         List<(string, string)> pairs = [];
         int number = 0;
-        foreach (ReadOnlySpan<char> lineWithReturn in Encoding.UTF8.GetString(merges.Span).EnumerateLines())
+        foreach (ReadOnlySpan<char> lineWithReturn in TextInput.Decode(merges, mergesName).EnumerateLines())
         {
             ReadOnlySpan<char> line = lineWithReturn.TrimEnd('\r');
             number++;
@@ -130,9 +129,6 @@ public static partial class TokenizerFile
             throw new LociException($"Cannot read {path}: {exception.Message.TrimEnd('.')}.", exception);
         }
     }
-
-    private static ReadOnlyMemory<byte> SkipByteOrderMark(ReadOnlyMemory<byte> utf8) =>
-        utf8.Span.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]) ? utf8[3..] : utf8;
 
     private static LociException Damaged(string name, Exception cause) =>
         new($"Cannot read {name}: it is not valid JSON, perhaps damaged or cut short; copy or make it again.", cause);

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Loci.Caching;
+using Loci.Data;
 using Loci.Formats;
 using Loci.Memories;
 using Loci.Numerics;
@@ -310,17 +311,7 @@ public sealed record ModelConfiguration
 
     /// <summary>Reads a configuration file.</summary>
     /// <exception cref="LociException">The file is missing or not a valid configuration.</exception>
-    public static ModelConfiguration Load(string path)
-    {
-        try
-        {
-            return FromJson(File.ReadAllText(path));
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"The model configuration {path} cannot be read: {exception.Message}", exception);
-        }
-    }
+    public static ModelConfiguration Load(string path) => FromJson(TextInput.ReadFile(path));
 
     /// <summary>Writes the configuration as indented JSON.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, ModelJson.Default.ModelConfiguration);

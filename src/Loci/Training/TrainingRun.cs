@@ -167,7 +167,7 @@ public sealed class TrainingRun : IDisposable
 
         try
         {
-            var description = JsonSerializer.Deserialize(File.ReadAllBytes(path), TrainingJson.Default.RunDescription)
+            var description = JsonSerializer.Deserialize(TextInput.ReadFile(path), TrainingJson.Default.RunDescription)
                 ?? throw new LociException($"{path} is empty: start the run again in another folder.");
             _ = description.Training.Validate();
             return description;
@@ -175,10 +175,6 @@ public sealed class TrainingRun : IDisposable
         catch (JsonException exception)
         {
             throw new LociException($"{path} is not a valid description of a run: {exception.Message}", exception);
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Reading(path, exception);
         }
     }
 

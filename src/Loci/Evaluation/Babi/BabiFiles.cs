@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.IO.Compression;
-using System.Text;
 using System.Text.RegularExpressions;
+using Loci.Data;
 
 namespace Loci.Evaluation.Babi;
 
@@ -33,21 +33,17 @@ internal static partial class BabiFiles
 
             if (!File.Exists(path))
             {
-                throw new LociException($"There is no file or folder {path}; give {Source}.");
+                throw MissingPath.Of(path, $"give {Source}");
             }
 
-            using ZipArchive archive = ZipFile.OpenRead(path);
-            ZipArchiveEntry entry = Choose(path, archive.Entries, entry => entry.FullName, task, split, set);
-            using Stream content = entry.Open();
-            return Parse(content, $"{path}, {entry.FullName}");
+            using ZipArchive archive = ArchiveEntry.OpenZip(File.OpenRead(path));
+            ZipArchiveEntry entry = Choose(path, archive.Entries.Where(entry => !SourceNames.IsHidden(entry.FullName)), entry => entry.FullName, task, split, set);
+            using ExactStream content = new(ArchiveEntry.OpenFile(entry), entry.Length);
+            return Parse(content, $"{path}/{entry.FullName}");
         }
-        catch (InvalidDataException exception)
+        catch (Exception exception) when (ReadFailure.Is(exception))
         {
-            throw new LociException($"{path} is not a zip archive, or it is damaged; give {Source}.", exception);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"{path} cannot be read: {exception.Message}", exception);
+            throw ReadFailure.Of(path, exception);
         }
     }
 
@@ -59,7 +55,7 @@ internal static partial class BabiFiles
         Dictionary<int, int> places = [];
         int previous = 0;
         int number = 0;
-        using StreamReader reader = new(stream, Encoding.UTF8);
+        using var reader = TextInput.OpenReader(stream, name);
         while (reader.ReadLine() is { } line)
         {
             number++;

@@ -112,16 +112,12 @@ internal sealed class BabiLongTask : EvaluationTask
     {
         try
         {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path));
+            using JsonDocument document = JsonDocument.Parse(TextInput.ReadFile(path));
             return document.RootElement.EnumerateObject().ToDictionary(task => task.Name, task => task.Value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
         }
         catch (Exception exception) when (exception is JsonException or InvalidOperationException or FormatException or ArgumentException)
         {
             throw new LociException($"{path} is not a list of items; give a JSON object with a list of numbers for each task, such as {{\"qa1\": [1, 4]}}.", exception);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"{path} cannot be read: {exception.Message}", exception);
         }
     }
 

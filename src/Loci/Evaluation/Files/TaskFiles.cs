@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.IO.Compression;
-using System.Text;
 using System.Text.Json;
 using Loci.Data;
 
@@ -25,7 +24,7 @@ internal static class TaskFiles
 
         if (!Directory.Exists(path))
         {
-            throw new LociException($"There is no file or folder {path}: the task {task.Name} reads {Reads(task)}.");
+            throw MissingPath.Of(path, $"the task {task.Name} reads {Reads(task)}");
         }
 
         return names.SelectMany(name => new[] { Path.Combine(path, name), Path.Combine(path, name + ".gz") }).FirstOrDefault(File.Exists)
@@ -77,7 +76,7 @@ internal static class TaskFiles
     public static IEnumerable<string> Lines(string path)
     {
         using var reader = Open(path);
-        while (Line(reader, path) is { } line)
+        while (reader.ReadLine() is { } line)
         {
             yield return line;
         }
@@ -103,7 +102,7 @@ internal static class TaskFiles
     {
         var number = 0;
         var found = false;
-        while (Line(reader, name) is { } line)
+        while (reader.ReadLine() is { } line)
         {
             number++;
             if (string.IsNullOrWhiteSpace(line))
@@ -114,7 +113,7 @@ internal static class TaskFiles
             if (!found && !IsObject(line))
             {
                 // Not a row a line: the first line is the beginning of a document.
-                foreach (var row in Document(task, line + "\n" + Rest(reader, name), name))
+                foreach (var row in Document(task, line + "\n" + reader.ReadToEnd(), name))
                 {
                     found = true;
                     yield return row;
@@ -135,58 +134,47 @@ internal static class TaskFiles
     }
 
     /// <summary>Opens a text file, compressed or not.</summary>
-    public static StreamReader Open(string path)
+    /// <exception cref="LociException">It cannot be read; also while the reader reads.</exception>
+    public static TextReader Open(string path)
     {
         try
         {
-            return Open(File.OpenRead(path));
+            return Open(File.OpenRead(path), path);
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        catch (Exception failure) when (ReadFailure.Is(failure))
         {
-            throw new LociException($"{path} cannot be read: {failure.Message}", failure);
+            throw ReadFailure.Of(path, failure);
         }
-    }
-
-    /// <summary>Opens the text of a stream that can seek, compressed or not; disposing the reader disposes the stream.</summary>
-    public static StreamReader Open(Stream stream)
-    {
-        Span<byte> start = stackalloc byte[2];
-        var gzip = stream.ReadAtLeast(start, 2, throwOnEndOfStream: false) == 2 && start is [0x1F, 0x8B];
-        stream.Position = 0;
-        return new StreamReader(gzip ? new GzipReader(stream) : stream, new UTF8Encoding(false, throwOnInvalidBytes: true));
     }
 
     /// <summary>Opens a compressed text that ships in the assembly.</summary>
-    public static StreamReader OpenResource(string name)
+    public static TextReader OpenResource(string name)
     {
-        using var resource = typeof(TaskFiles).Assembly.GetManifestResourceStream(name) ?? throw new InvalidOperationException($"There is no resource {name}.");
-        var contents = new MemoryStream();
-        resource.CopyTo(contents);
-        contents.Position = 0;
-        return Open(contents);
+        var resource = typeof(TaskFiles).Assembly.GetManifestResourceStream(name) ?? throw new InvalidOperationException($"There is no resource {name}.");
+        return Open(resource, name);
     }
 
     /// <summary>Opens the first entry of a zip archive that has one of the names, in whatever folder.</summary>
     /// <exception cref="LociException">The archive cannot be read, or has none of them.</exception>
-    public static StreamReader OpenEntry(EvaluationTask task, string path, IReadOnlyList<string> names)
+    public static TextReader OpenEntry(EvaluationTask task, string path, IReadOnlyList<string> names)
     {
         try
         {
-            using var archive = ZipFile.OpenRead(path);
+            using var archive = ArchiveEntry.OpenZip(File.OpenRead(path));
             var entry = names.Select(name => archive.Entries.FirstOrDefault(entry => entry.Name == name)).FirstOrDefault(entry => entry is not null)
                 ?? throw new LociException($"The archive {path} has none of the files {string.Join(", ", names)}: the task {task.Name} reads {Reads(task)}.");
             var contents = new MemoryStream();
-            using (var text = entry.Open())
+            using (ExactStream text = new(ArchiveEntry.OpenFile(entry), entry.Length))
             {
                 text.CopyTo(contents);
             }
 
             contents.Position = 0;
-            return Open(contents);
+            return Open(contents, $"{path}/{entry.FullName}");
         }
-        catch (Exception failure) when (failure is IOException or InvalidDataException or UnauthorizedAccessException)
+        catch (Exception failure) when (ReadFailure.Is(failure))
         {
-            throw new LociException($"{path} cannot be read: {failure.Message}", failure);
+            throw ReadFailure.Of(path, failure);
         }
     }
 
@@ -209,6 +197,12 @@ internal static class TaskFiles
         }
     }
 
+    private static TextReader Open(Stream stream, string name)
+    {
+        SourceStream source = new(stream);
+        return TextInput.OpenReader(source.Head.StartsWith(GzipReader.Start) ? new GzipReader(source) : source, name);
+    }
+
     private static bool IsObject(string line) => Parse(line) is { ValueKind: JsonValueKind.Object };
 
     private static JsonElement? Parse(string text)
@@ -221,30 +215,6 @@ internal static class TaskFiles
         catch (JsonException)
         {
             return null;
-        }
-    }
-
-    private static string? Line(TextReader reader, string name)
-    {
-        try
-        {
-            return reader.ReadLine();
-        }
-        catch (Exception failure) when (failure is IOException or InvalidDataException or DecoderFallbackException)
-        {
-            throw new LociException($"{name} cannot be read: {failure.Message}", failure);
-        }
-    }
-
-    private static string Rest(TextReader reader, string name)
-    {
-        try
-        {
-            return reader.ReadToEnd();
-        }
-        catch (Exception failure) when (failure is IOException or InvalidDataException or DecoderFallbackException)
-        {
-            throw new LociException($"{name} cannot be read: {failure.Message}", failure);
         }
     }
 }

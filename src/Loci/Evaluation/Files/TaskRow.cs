@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace Loci.Evaluation.Files;
@@ -44,7 +45,13 @@ internal readonly record struct TaskRow(EvaluationTask Task, string Where, JsonE
 
     /// <summary>A whole number, written as a number or as text.</summary>
     /// <exception cref="LociException">It is not there.</exception>
-    public int Integer(string field) => int.TryParse(Text(field), out var value) ? value : throw Wrong($"has no whole number in the field '{field}'");
+    public int Integer(string field) => Whole(Text(field)) ?? throw Wrong($"has no whole number in the field '{field}'");
+
+    /// <summary>The whole number that a text is, also with zeros behind a point, as tables with gaps are written (<c>1.0</c>); null for another text.</summary>
+    public static int? Whole(string text) =>
+        decimal.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value == decimal.Truncate(value) && decimal.Abs(value) <= int.MaxValue
+            ? (int)value
+            : null;
 
     /// <summary>An object inside this row, as a row.</summary>
     public TaskRow Inside(JsonElement json) => this with { Json = json };

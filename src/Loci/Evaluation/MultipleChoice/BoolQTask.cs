@@ -1,3 +1,4 @@
+using System.Globalization;
 using Loci.Evaluation.Files;
 
 namespace Loci.Evaluation.MultipleChoice;
@@ -31,7 +32,7 @@ internal sealed class BoolQTask : ChoiceTask
         // SuperGLUE, which the harness reads, puts the title before the passage.
         var passage = row.Has("title") ? $"{row.Text("title")} -- {row.Text("passage")}" : row.Text("passage");
         var answer = row.Text(row.Has("answer") ? "answer" : "label");
-        return Ask(passage, row.Text("question"), answer switch
+        return Ask(passage, row.Text("question"), (TaskRow.Whole(answer)?.ToString(CultureInfo.InvariantCulture) ?? answer) switch
         {
             "true" or "1" => 1,
             "false" or "0" => 0,

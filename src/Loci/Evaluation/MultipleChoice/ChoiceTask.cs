@@ -67,17 +67,24 @@ internal abstract class ChoiceTask : EvaluationTask
     /// <param name="row">The row.</param>
     /// <param name="context">Makes the context of the query.</param>
     protected static ChoiceQuestion? FoundryQuestion(TaskRow row, Func<string, string> context) =>
-        row.Has("query") ? ChoiceQuestion.After(context(row.Text("query")), row.Texts("choices"), row.Integer("gold")) : null;
+        row.Has("query") ? ChoiceQuestion.After(context(row.Text("query")), row.Texts("choices"), Gold(row, row.Text("gold"), 0)) : null;
 
     /// <summary>The index that a label means.</summary>
     /// <param name="row">The row, for messages.</param>
     /// <param name="label">The label; null where there is none.</param>
     /// <param name="first">The label of the first choice.</param>
-    protected static int Gold(TaskRow row, string? label, int first) => label switch
+    protected static int Gold(TaskRow row, string? label, int first)
     {
-        null or "" => throw row.Wrong("has no label; labels of test sets are not published, so take the validation set, with its labels in the rows or in NAME-labels.lst beside NAME.jsonl"),
-        _ => int.TryParse(label, out var value) ? value - first : throw row.Wrong($"has the label '{label}', which is not a number"),
-    };
+        const string Unpublished =
+            "labels of test sets are not published, so take the validation set, with its labels in the rows or in NAME-labels.lst beside NAME.jsonl";
+        if (string.IsNullOrEmpty(label))
+        {
+            throw row.Wrong($"has no label; {Unpublished}");
+        }
+
+        var value = TaskRow.Whole(label) ?? throw row.Wrong($"has the label '{label}', which is not a whole number");
+        return value >= 0 ? value - first : throw row.Wrong($"has the label {value}, which stands for none; {Unpublished}");
+    }
 
     /// <summary>A question whose label is the index of one of its choices, none of them empty.</summary>
     protected static ChoiceQuestion Check(TaskRow row, ChoiceQuestion question)

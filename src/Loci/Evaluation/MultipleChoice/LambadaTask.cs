@@ -31,9 +31,9 @@ internal sealed class LambadaTask : EvaluationTask
 
     private static Example Read(TaskRow row)
     {
-        var text = row.Text("text");
+        var text = row.Text("text").TrimEnd();
         var space = text.LastIndexOf(' ');
-        return space >= 0 && space < text.Length - 1 ? new Example(text[..space], text[space..]) : throw row.Wrong("has no last word after a space");
+        return space >= 0 ? new Example(text[..space], text[space..]) : throw row.Wrong("has no last word after a space");
     }
 
     private sealed class Example(string context, string word) : EvaluationExample

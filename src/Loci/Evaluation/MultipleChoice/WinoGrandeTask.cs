@@ -24,7 +24,7 @@ internal sealed class WinoGrandeTask : ChoiceTask
     {
         if (row.Has("context_options"))
         {
-            return After(row.Texts("context_options"), row.Text("continuation"), row.Integer("gold"));
+            return After(row.Texts("context_options"), row.Text("continuation"), Gold(row, row.Text("gold"), 0));
         }
 
         var sentence = row.Text("sentence");

@@ -130,7 +130,7 @@ public sealed class BabiTests : IDisposable
         Refused(() => task.Load(model, Options(("tasks", "one"))), "from 1 to 20");
         Refused(() => task.Load(model, Options(("tasks", "1"), ("split", "valid"))), "test or train");
         Refused(() => EvaluationTasks.Find("babilong").Load(model, Options(("tasks", "11"))), "from 1 to 10");
-        Refused(() => EvaluationTasks.Find("babilong").Load(model, Options(("tasks", "1"), ("items", Path.Combine(_folder, "none.json")))), "cannot be read");
+        Refused(() => EvaluationTasks.Find("babilong").Load(model, Options(("tasks", "1"), ("items", Path.Combine(_folder, "none.json")))), "There is no file");
         Write("items.json", "[1]");
         Refused(() => EvaluationTasks.Find("babilong").Load(model, Options(("tasks", "1"), ("items", Path.Combine(_folder, "items.json")))), "list of items");
         Write("items.json", "{\"qa1\": [4]}");

@@ -116,7 +116,7 @@ public sealed class LongBenchTaskTests
         Assert.Single(Load("longbench-multifieldqa-en", new TaskOptions { DataPath = Path.Combine(other.Path, "data.zip"), Samples = 1 }));
         Assert.Contains("has none of the files lcc.jsonl", Assert.Throws<LociException>(() => Load("longbench-lcc", other.Path)).Message, StringComparison.Ordinal);
         File.WriteAllText(Path.Combine(other.Path, "data.zip"), "no archive");
-        Assert.Contains("cannot be read", Assert.Throws<LociException>(() => Load("longbench-lcc", other.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains("Cannot read", Assert.Throws<LociException>(() => Load("longbench-lcc", other.Path)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

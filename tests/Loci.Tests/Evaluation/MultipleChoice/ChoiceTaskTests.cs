@@ -181,6 +181,11 @@ public sealed class ChoiceTaskTests
     [InlineData("piqa", """{"goal": "g", "sol1": "a", "sol2": "b"}""", "has no label")]
     [InlineData("piqa", """{"goal": "g", "sol1": "a", "sol2": "b", "label": 2}""", "has a label for choice 3 of 2")]
     [InlineData("piqa", """{"goal": "g", "sol1": "a", "sol2": "", "label": 1}""", "has an empty choice")]
+    [InlineData("piqa", """{"goal": "g", "sol1": "a", "sol2": "b", "label": -1}""", "has the label -1, which stands for none; labels of test sets are not published")]
+    [InlineData("piqa", """{"query": "q", "choices": ["a", "b"], "gold": -1}""", "has the label -1, which stands for none; labels of test sets are not published")]
+    [InlineData("hellaswag", """{"activity_label": "a", "ctx_a": "b", "ctx_b": "", "endings": ["c", "d"], "label": "-1"}""", "has the label -1, which stands for none")]
+    [InlineData("hellaswag", """{"activity_label": "a", "ctx_a": "b", "ctx_b": "", "endings": ["c", "d"], "label": 0.5}""", "has the label '0.5', which is not a whole number")]
+    [InlineData("siqa", """{"context": "c", "question": "q", "answerA": "a", "answerB": "b", "answerC": "d", "label": "0"}""", "has a label for choice 0 of 3")]
     [InlineData("winogrande", """{"sentence": "no gap", "option1": "a", "option2": "b", "answer": "1"}""", "has no gap '_' in its sentence")]
     [InlineData("winogrande", """{"sentence": "a _ b", "option1": "a", "option2": "b", "answer": ""}""", "has no label")]
     [InlineData("arc-easy", """{"question": "q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "B"}""", "has the answer 'B', which is not among its choices")]
@@ -216,6 +221,37 @@ public sealed class ChoiceTaskTests
     }
 
     [Theory]
+    [InlineData("hellaswag", """{"activity_label": "a", "ctx_a": "b", "ctx_b": "", "endings": ["c", "d"], "label": 1.0}""")]
+    [InlineData("hellaswag", """{"activity_label": "a", "ctx_a": "b", "ctx_b": "", "endings": ["c", "d"], "label": "1.0"}""")]
+    [InlineData("piqa", """{"query": "q", "choices": ["a", "b"], "gold": 1.0}""")]
+    [InlineData("winogrande", """{"sentence": "a _ b", "option1": "c", "option2": "d", "answer": "2.0"}""")]
+    [InlineData("boolq", """{"question": "q", "passage": "p", "label": 1.0}""")]
+    public void LabelsMayBeWrittenAsTablesWithGapsAre(string task, string row)
+    {
+        var example = Assert.Single(LoadText(task, "data.jsonl", row));
+        Assert.Equal(1, Choose(example, -2, -1)["acc"].Value);
+        Assert.Equal(0, Choose(example, -1, -2)["acc"].Value);
+    }
+
+    [Fact]
+    public void TheLastWordOfLambadaMayHaveASpaceBehindIt() => Assert.Equal(
+        [("one two", " three"), ("one two", " three")],
+        LoadText("lambada", "lambada_test.jsonl", "{\"text\": \"one two three \"}\n{\"text\": \"one two three\\n\"}").Select(example => Texts(example)[0]));
+
+    [Theory]
+    [InlineData("squad", "{\"data\": []}")]
+    [InlineData("squad", "{\"data\": [{\"paragraphs\": [{\"context\": \"c\", \"qas\": []}]}]}")]
+    public void DataWithoutAQuestionIsRefused(string name, string content)
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.Write("data.json", content);
+        var task = EvaluationTasks.Find(name);
+        Assert.Equal(
+            $"{path} has no question in it: the task {name} reads {task.DataSource}.",
+            Assert.Throws<LociException>(() => Evaluator.Run(Silent, task, new TaskOptions { DataPath = path }, cancellationToken: TestContext.Current.CancellationToken)).Message);
+    }
+
+    [Theory]
     [InlineData("", "is empty")]
     [InlineData("not json", "is neither JSON lines nor JSON")]
     [InlineData("{\"text\": \"a b\"}\n{broken", "line 2, is not JSON")]
@@ -234,6 +270,6 @@ public sealed class ChoiceTaskTests
         var path = folder.Write("lambada_test.jsonl.gz", TemporaryFolder.Gzip(string.Concat(Enumerable.Range(0, 999).Select(i => $"{{\"text\": \"word {i * 7919}\"}}\n"))));
         Assert.Equal(999, Load("lambada", folder.Path).Count);
         File.WriteAllBytes(path, File.ReadAllBytes(path)[..^100]);
-        Assert.Contains("cannot be read", Assert.Throws<LociException>(() => Load("lambada", path)).Message, StringComparison.Ordinal);
+        Assert.Contains("Cannot read", Assert.Throws<LociException>(() => Load("lambada", path)).Message, StringComparison.Ordinal);
     }
 }
