@@ -5,12 +5,10 @@ namespace Loci.Cli.Tests;
 /// <summary>Text that comes to commands from outside.</summary>
 public sealed class TextInputTests(TinyModels models) : IClassFixture<TinyModels>
 {
-    [Theory]
-    [InlineData("generate", "--prompt", "-", "--tokens", "3", "--seed", "1")]
-    [InlineData("ask", "-", "--tokens", "3", "--seed", "1")]
-    public void StandardInputMayBeginWithAByteOrderMark(params string[] command)
+    [Fact]
+    public void StandardInputMayBeginWithAByteOrderMark()
     {
-        string[] arguments = [.. command, "--model", models.Gated];
+        string[] arguments = ["generate", "--prompt", "-", "--tokens", "3", "--seed", "1", "--model", models.Gated];
         var plain = Cli.RunWith("Hi, é", arguments);
         Assert.Equal((0, plain.Output), (plain.ExitCode, Cli.RunWith("\uFEFFHi, é", arguments).Output));
         var refused = Cli.RunWith("Hi\0", arguments);

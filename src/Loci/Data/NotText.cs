@@ -92,7 +92,7 @@ internal static class NotText
 
         // A few NULs that happen to stand at odd places alone are no sign, unless that is every second byte.
         var (even, odd) = (nuls[0] + nuls[2], nuls[1] + nuls[3]);
-        var enough = Math.Min(4, Math.Max(1, bytes.Length / 2));
+        var enough = Math.Clamp(bytes.Length / 2, 2, 4);
         return Math.Min(even, odd) > 0 || Math.Max(even, odd) < enough ? null : odd > 0 ? "UTF-16LE" : "UTF-16BE";
     }
 }
