@@ -26,9 +26,11 @@ internal sealed record ArchiveEntry(string Name, long Length, Func<Stream> Open)
         {
             if (entry.EntryType is TarEntryType.RegularFile or TarEntryType.V7RegularFile or TarEntryType.ContiguousFile)
             {
-                yield return SparseName(entry) is { } sparse
-                    ? new ArchiveEntry(SourceNames.Normalize(sparse), entry.Length, () => throw NotSupported("it is stored as a sparse file"))
-                    : new ArchiveEntry(SourceNames.Normalize(entry.Name), entry.Length, () => entry.DataStream ?? Stream.Null);
+                var sparse = SparseName(entry);
+                yield return new ArchiveEntry(
+                    SourceNames.Normalize(sparse ?? entry.Name),
+                    entry.Length,
+                    () => sparse is null ? entry.DataStream ?? Stream.Null : throw NotSupported("it is stored as a sparse file"));
             }
         }
     }
@@ -91,7 +93,8 @@ internal sealed record ArchiveEntry(string Name, long Length, Func<Stream> Open)
     }
 
     private static string? SparseName(TarEntry entry) =>
-        entry is PaxTarEntry { ExtendedAttributes: var attributes } && attributes.Keys.Any(key => key.StartsWith(SparsePrefix, StringComparison.Ordinal))
+        entry is PaxTarEntry { ExtendedAttributes: var attributes }
+        && attributes.Keys.Any(key => key.StartsWith(SparsePrefix, StringComparison.Ordinal))
             ? attributes.GetValueOrDefault(SparsePrefix + "name", entry.Name)
             : null;
 

@@ -10,7 +10,9 @@ internal sealed class ExactStream(Stream source, long length) : ForwardStream
     {
         var count = source.Read(buffer);
         _left -= count;
-        return _left < 0 || (count == 0 && buffer.Length > 0 && _left > 0) ? throw new InvalidDataException("it is damaged or cut short") : count;
+        return _left < 0 || (count == 0 && buffer.Length > 0 && _left > 0)
+            ? throw new InvalidDataException("it is damaged or cut short")
+            : count;
     }
 
     protected override void Dispose(bool disposing)

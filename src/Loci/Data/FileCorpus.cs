@@ -83,7 +83,8 @@ internal sealed class FileCorpus : Corpus
             var text = source.IsJsonLines ? ReadTextField(utf8, number) : utf8;
             if (text.Length > 0)
             {
-                yield return new Document(separator == DocumentSeparator.File ? source.Name : $"{source.Name}, document {number}", text, source.Position());
+                var name = separator == DocumentSeparator.File ? source.Name : $"{source.Name}, document {number}";
+                yield return new Document(name, text, source.Position());
             }
         }
     }

@@ -10,8 +10,8 @@ internal sealed record FolderFile(string Name, string Path, long Length);
 internal static class FolderFiles
 {
     /// <summary>
-    /// The files of a folder and the folders within it. Links are followed, but for those to what is read anyway, which could also lead round in
-    /// a circle. Empty files are left out; so is what has no length, such as pipes.
+    /// The files of a folder and the folders within it. Links are followed, but for those to what is read anyway, which could also lead
+    /// round in a circle. Empty files are left out; so is what has no length, such as pipes.
     /// </summary>
     public static IEnumerable<FolderFile> Of(string folder)
     {
@@ -39,12 +39,14 @@ internal static class FolderFiles
             }
             else if (target is not FileInfo { Exists: true, Length: 0 })
             {
-                yield return new FolderFile(name, System.IO.Path.Combine(folder.ToString(), entry.Name), target is FileInfo { Exists: true } file ? file.Length : 0);
+                var path = System.IO.Path.Combine(folder.ToString(), entry.Name);
+                yield return new FolderFile(name, path, target is FileInfo { Exists: true } file ? file.Length : 0);
             }
         }
     }
 
-    private static FileSystemInfo Resolve(FileSystemInfo entry) => entry.LinkTarget is null ? entry : entry.ResolveLinkTarget(returnFinalTarget: true) ?? entry;
+    private static FileSystemInfo Resolve(FileSystemInfo entry) =>
+        entry.LinkTarget is null ? entry : entry.ResolveLinkTarget(returnFinalTarget: true) ?? entry;
 
     private static bool Follow(FileSystemInfo target, List<string> read)
     {
@@ -64,5 +66,6 @@ internal static class FolderFiles
     }
 
     private static bool IsWithin(string path, string folder) =>
-        path == folder || path.StartsWith(System.IO.Path.TrimEndingDirectorySeparator(folder) + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal);
+        path == folder
+        || path.StartsWith(System.IO.Path.TrimEndingDirectorySeparator(folder) + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal);
 }

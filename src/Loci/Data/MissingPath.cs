@@ -5,7 +5,8 @@ namespace Loci.Data;
 /// <summary>The sentence for a path at which there is nothing.</summary>
 internal static class MissingPath
 {
-    private static readonly SearchValues<char> SchemeCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+");
+    private static readonly SearchValues<char> SchemeCharacters =
+        SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+");
 
     /// <summary>The failure to find a file or folder.</summary>
     /// <param name="path">The path as it was given.</param>

@@ -35,12 +35,14 @@ internal static class NotText
         }
         else if (bytes[wrong] == 0)
         {
-            what = FormattableString.Invariant($"it has a NUL at byte {place}, which text has not; if it is text, take them out: tr -d '\\000' < OLD > NEW");
+            what = FormattableString.Invariant(
+                $"it has a NUL at byte {place}, which text has not; if it is text, take them out: tr -d '\\000' < OLD > NEW");
         }
         else
         {
             what = FormattableString.Invariant(
-                $"the text is not valid UTF-8 at byte {place}; if it is in another encoding, such as Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW");
+                $"the text is not valid UTF-8 at byte {place}; if it is in another encoding, such as Windows-1252, convert it: ")
+                + "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW";
         }
 
         return new LociException($"Cannot read {name}: {what}.");

@@ -11,10 +11,12 @@ internal static class SourceNames
     private static readonly string[] ArchiveExtensions = [".zip", ".tar", ".tgz"];
 
     /// <summary>A name with single slashes. It is for order and messages alone: nothing is written under it.</summary>
-    public static string Normalize(string name) => string.Join('/', name.Replace('\\', '/').Split('/').Where(part => part is not ("" or ".")));
+    public static string Normalize(string name) =>
+        string.Join('/', name.Replace('\\', '/').Split('/').Where(part => part is not ("" or ".")));
 
     /// <summary>Whether it is text or an archive, and not hidden.</summary>
-    public static bool IsRead(string name) => !IsHidden(name) && HasAny(WithoutGzip(name), [.. TextExtensions, .. JsonLinesExtensions, .. ArchiveExtensions]);
+    public static bool IsRead(string name) =>
+        !IsHidden(name) && HasAny(WithoutGzip(name), [.. TextExtensions, .. JsonLinesExtensions, .. ArchiveExtensions]);
 
     /// <summary>Whether it, or a folder it is in, begins with a dot or is what macOS puts in archives beside the files.</summary>
     public static bool IsHidden(string name) => name.Split('/').Any(part => part == "__MACOSX" || (part.StartsWith('.') && part != ".."));
@@ -28,7 +30,8 @@ internal static class SourceNames
     public static bool IsGzip(string name) => HasAny(name, [".gz", ".tgz"]);
 
     /// <summary>The name of what a gzip file holds.</summary>
-    public static string WithoutGzip(string name) => HasAny(name, [".tgz"]) ? name[..^4] + ".tar" : HasAny(name, [".gz"]) ? name[..^3] : name;
+    public static string WithoutGzip(string name) =>
+        HasAny(name, [".tgz"]) ? name[..^4] + ".tar" : HasAny(name, [".gz"]) ? name[..^3] : name;
 
     private static bool HasAny(string name, IEnumerable<string> extensions) =>
         extensions.Any(extension => name.EndsWith(extension, StringComparison.OrdinalIgnoreCase));

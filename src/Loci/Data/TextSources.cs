@@ -4,8 +4,8 @@ using System.IO.Compression;
 namespace Loci.Data;
 
 /// <summary>
-/// Finds the texts in a file: the file itself, or what it holds if it is gzip, zip or tar, also within one another. Its content decides what it is;
-/// which entries of an archive are read, and in which order, is decided as for the files of a folder.
+/// Finds the texts in a file: the file itself, or what it holds if it is gzip, zip or tar, also within one another. Its content decides
+/// what it is; which entries of an archive are read, and in which order, is decided as for the files of a folder.
 /// </summary>
 internal static class TextSources
 {
@@ -26,24 +26,32 @@ internal static class TextSources
     public static IEnumerable<TextSource> Read(string path, long length, Func<double, long> place) =>
         ReadFailure.Guard(path, Read(new Layer(path, path, place, 0), () => File.OpenRead(path), source => Fraction(source.Count, length)));
 
-    /// <summary>The files of an archive or folder that are read, in order. Of two with one name the later is what unpacking would leave.</summary>
+    /// <summary>The files of an archive or folder that are read, in order. Of two with one name the later, as unpacking would leave it.</summary>
     public static List<T> Select<T>(IEnumerable<T> files, Func<T, string> name) =>
-        [.. files.Where(file => SourceNames.IsRead(name(file))).GroupBy(name).Select(same => same.Last()).OrderBy(name, StringComparer.Ordinal)];
+        [
+            .. files.Where(file => SourceNames.IsRead(name(file)))
+                .GroupBy(name)
+                .Select(same => same.Last())
+                .OrderBy(name, StringComparer.Ordinal),
+        ];
 
     private static IEnumerable<TextSource> Read(Layer layer, Func<Stream> open, Func<SourceStream, double> fraction)
     {
         if (layer.Depth > MostLayers)
         {
-            throw new InvalidDataException($"it lies in more than {MostLayers} archives, one within another; unpack them and give the folder");
+            throw new InvalidDataException(
+                $"it lies in more than {MostLayers} archives, one within another; unpack them and give the folder");
         }
 
         using SourceStream source = new(open());
+        TextSource Text() => new(
+            layer.Name, new Utf8Stream(source, layer.Name), SourceNames.IsJsonLines(layer.KindName), () => layer.Place(fraction(source)));
         var texts = KindOf(source.Head, layer.KindName) switch
         {
             Kind.Gzip => Read(layer.WithinGzip(), () => new GzipReader(source), _ => fraction(source)),
             Kind.Zip => ReadZip(layer, source),
             Kind.Tar => ReadTar(layer, source),
-            _ => [new TextSource(layer.Name, new Utf8Stream(source, layer.Name), SourceNames.IsJsonLines(layer.KindName), () => layer.Place(fraction(source)))],
+            _ => [Text()],
         };
         foreach (var text in texts)
         {
@@ -100,11 +108,12 @@ internal static class TextSources
             : IsTarHeader(head) || (SourceNames.IsTar(name) && !head.ContainsAnyExcept((byte)0)) ? Kind.Tar
             : Kind.Text;
         return kind == Kind.Text && (SourceNames.IsGzip(name) || SourceNames.IsTar(name))
-            ? throw new InvalidDataException($"it is not {(SourceNames.IsTar(name) ? "a tar archive" : "gzip")}, as its name says; if it is text, rename it")
+            ? throw new InvalidDataException(
+                $"it is not {(SourceNames.IsTar(name) ? "a tar archive" : "gzip")}, as its name says; if it is text, rename it")
             : kind;
     }
 
-    /// <summary>Whether the sum of all bytes, those of the sum taken as spaces, is what a tar header of any format says at its place.</summary>
+    /// <summary>Whether the sum of all bytes, those of the sum taken as spaces, is what tar headers of any format have there.</summary>
     private static bool IsTarHeader(ReadOnlySpan<byte> head)
     {
         const int Length = 512, SumStart = 148, SumEnd = 156;
@@ -177,7 +186,8 @@ internal static class TextSources
         }
 
         LociException NoRoom(Exception cause) => new(
-            $"Cannot unpack {layer.Name} into {Path.GetTempPath()}: {cause.Message.TrimEnd('.')}; unpack it yourself and give the folder, or set TMPDIR to one with room.",
+            $"Cannot unpack {layer.Name} into {Path.GetTempPath()}: {cause.Message.TrimEnd('.')}; "
+            + "unpack it yourself and give the folder, or set TMPDIR to one with room.",
             cause);
     }
 

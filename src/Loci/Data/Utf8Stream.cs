@@ -5,8 +5,8 @@ using System.Text.Unicode;
 namespace Loci.Data;
 
 /// <summary>
-/// What every text from outside is read through: passes UTF-8 on, without a byte order mark at its start, and refuses NULs, other encodings and what
-/// is no text, saying what to do.
+/// What every text from outside is read through: passes UTF-8 on, without a byte order mark at its start, and refuses NULs, other encodings
+/// and what is no text, saying what to do.
 /// </summary>
 /// <param name="source">The bytes; disposed with this stream.</param>
 /// <param name="name">What they are called in messages.</param>
