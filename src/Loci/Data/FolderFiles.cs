@@ -67,5 +67,6 @@ internal static class FolderFiles
 
     private static bool IsWithin(string path, string folder) =>
         path == folder
-        || path.StartsWith(System.IO.Path.TrimEndingDirectorySeparator(folder) + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal);
+        || path.StartsWith(
+            System.IO.Path.TrimEndingDirectorySeparator(folder) + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal);
 }
