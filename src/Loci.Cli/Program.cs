@@ -1,6 +1,4 @@
 using Loci.Cli;
 using Loci.Cli.Terminal;
 
-StandardInput.Install();
-Visible.Install();
-return Door.Run(() => CommandLine.Run(args));
+return Door.Open(() => CommandLine.Run(args));

@@ -36,24 +36,41 @@ internal static class AskCommand
             var sampler = writing.Sampler(result);
             using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             using var session = MemoryFile.Open(loaded.Model, path, !result.GetValue(keep), result.GetValue(budget));
-            using Interruption interruption = new(_ => { });
-            var text = result.GetValue(question) is "-" ? Console.In.ReadToEnd() : result.GetValue(question)!;
+            var text = Options.ReadText(result.GetValue(question)!);
             var begun = Stopwatch.GetTimestamp();
-            session.Read([.. session.Position == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(text)]);
+            var (start, keeps) = (session.Position, result.GetValue(keep));
+            using var interruption = Interruption.OfText();
+            if (!SessionReader.Read(session, [.. start == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(text)], interruption.Token))
+            {
+                if (keeps)
+                {
+                    session.Rewind(start); // half a question is of no use
+                    session.Save();
+                }
+
+                return interruption.ExitCode;
+            }
+
             var reading = Stopwatch.GetElapsedTime(begun);
-            var written = new SessionWriter(session, loaded.Tokenizer, sampler).Write(writing.Tokens(result), result.GetValue(keep), interruption.Token);
-            if (result.GetValue(keep))
+            WrittenText written;
+            try
+            {
+                written = new SessionWriter(session, loaded.Tokenizer, sampler).Write(writing.Tokens(result), keeps, interruption.Token);
+            }
+            catch (OutputException) when (keeps)
+            {
+                session.Save(); // what was read and written is not lost with who heard it
+                throw;
+            }
+
+            if (keeps)
             {
                 session.Save();
             }
 
-            if (written.IsHeard)
-            {
-                SessionWriter.Show("\n");
-                Console.Error.WriteLine(SessionText.Describe(written, reading, session));
-            }
-
-            return interruption.Requested ? Door.Interrupted : 0;
+            Console.Out.Write("\n");
+            Console.Error.WriteLine(SessionText.Describe(written, reading, session));
+            return interruption.Requested ? interruption.ExitCode : 0;
         });
         return command;
     }

@@ -67,7 +67,6 @@ internal static class BenchCommand
                 Tokens = result.GetValue(tokens) ?? 64,
             };
             using var device = Options.Device(result.GetValue(threads));
-            using var interruption = new Interruption(message: "Stopping…");
             var isJson = result.GetValue(json);
             if (!isJson)
             {
@@ -77,7 +76,7 @@ internal static class BenchCommand
             List<DecodeRow> rows = [];
             foreach (var (name, one) in compared)
             {
-                foreach (var row in benchmark.Measure(name, one, device, interruption.Token))
+                foreach (var row in benchmark.Measure(name, one, device))
                 {
                     rows.Add(row);
                     if (!isJson)
@@ -120,8 +119,7 @@ internal static class BenchCommand
 
     private static void WriteJson(ModelConfiguration configuration, Device device, List<DecodeRow> rows)
     {
-        using var output = Console.OpenStandardOutput();
-        using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true }))
+        StandardStreams.WriteJson(json =>
         {
             json.WriteStartObject();
             json.WriteString("model", ModelOptions.Describe(configuration));
@@ -134,8 +132,6 @@ internal static class BenchCommand
 
             json.WriteEndArray();
             json.WriteEndObject();
-        }
-
-        output.Write("\n"u8);
+        });
     }
 }

@@ -112,6 +112,11 @@ internal sealed class ChatCommand
                 {
                     Say("error: " + exception.Message);
                 }
+                catch (OutputException)
+                {
+                    Save(); // what was read and written is not lost with who heard it
+                    throw;
+                }
             }
 
             Save();
@@ -153,22 +158,24 @@ internal sealed class ChatCommand
 
         private void Answer(string line)
         {
-            using Interruption interruption = new(_ => { });
+            using var interruption = Interruption.OfText();
             var begun = Stopwatch.GetTimestamp();
             var start = session.Position;
-            if (start == 0)
+            if (!SessionReader.Read(session, [.. start == 0 ? [tokenizer.EndOfTextId] : Array.Empty<int>(), .. tokenizer.Encode(line + "\n")], interruption.Token))
             {
-                session.Read(tokenizer.EndOfTextId);
+                session.Rewind(start);
+                Save();
+                Say("Stopped and forgotten; nothing of it was read.");
+                return;
             }
 
-            session.Read(tokenizer.Encode(line + "\n"));
             _exchanges.Add(start);
             var reading = Stopwatch.GetElapsedTime(begun);
             var written = writer.Write(tokens, true, interruption.Token);
             if (!written.EndsLine)
             {
                 session.Read(tokenizer.Encode("\n"));
-                SessionWriter.Show("\n");
+                Console.Out.Write("\n");
             }
 
             Save();

@@ -19,29 +19,28 @@ internal sealed class DecodeBenchmark
     public required int Tokens { get; init; }
 
     /// <summary>One row for every format and context; those whose memory does not fit say so.</summary>
-    public IEnumerable<DecodeRow> Measure(string form, ModelConfiguration configuration, Device device, CancellationToken cancellationToken)
+    public IEnumerable<DecodeRow> Measure(string form, ModelConfiguration configuration, Device device)
     {
         using var model = Fits(() => new LanguageModel(configuration, device));
         foreach (var format in Weights)
         {
             model?.ConvertWeights(format);
-            var prefill = model is null ? null : Fits<double?>(() => Prefill(model, cancellationToken));
+            var prefill = model is null ? null : Fits<double?>(() => Prefill(model));
             foreach (var context in Contexts)
             {
                 var row = new DecodeRow(form, format, context) { WeightBytes = model?.WeightBytes ?? 0, ParameterCount = model?.ParameterCount ?? 0, PrefillTokensPerSecond = prefill };
-                yield return (model is null ? null : Fits(() => Decode(model, row, cancellationToken))) ?? row;
+                yield return (model is null ? null : Fits(() => Decode(model, row))) ?? row;
             }
         }
     }
 
-    private DecodeRow Decode(LanguageModel model, DecodeRow row, CancellationToken cancellationToken)
+    private DecodeRow Decode(LanguageModel model, DecodeRow row)
     {
         using var session = model.CreateSession();
         session.FillForMeasurement(row.Context);
         var milliseconds = new double[Tokens];
         for (var i = -Warmup; i < Tokens; i++)
         {
-            cancellationToken.ThrowIfCancellationRequested();
             var start = Stopwatch.GetTimestamp();
             session.Read(Token(model, row.Context + i));
             if (i >= 0)
@@ -54,14 +53,13 @@ internal sealed class DecodeBenchmark
         return row with { Median = milliseconds[Tokens / 2], Percentile95 = milliseconds[Math.Min(Tokens - 1, Tokens * 95 / 100)], StateBytes = session.Bytes, CachedStates = session.CachedStates };
     }
 
-    private static double Prefill(LanguageModel model, CancellationToken cancellationToken)
+    private static double Prefill(LanguageModel model)
     {
         var best = 0.0;
         int[] prompt = [.. Enumerable.Range(0, PromptLength).Select(i => Token(model, i))];
         for (var i = 0; i < 3; i++)
         {
             using var session = model.CreateSession();
-            cancellationToken.ThrowIfCancellationRequested();
             var start = Stopwatch.GetTimestamp();
             session.Read(prompt);
             best = Math.Max(best, PromptLength / Stopwatch.GetElapsedTime(start).TotalSeconds);

@@ -82,17 +82,18 @@ internal sealed class EvalCommand
         using var writer = OpenExamples(result.GetValue(_examples));
         List<EvaluatedModel> evaluated = [];
         List<EvaluationTaskResult> finished = [];
-        using Interruption interruption = new(message: "Stopping… (again to quit at once)");
+        Interruption? interruption = null;
         try
         {
             foreach (var (name, path) in models)
             {
+                using var loaded = LoadedModel.Load(path, result.GetValue(_threads), result.GetValue(_weights), needsTokenizer: false);
+                interruption ??= new Interruption("Stopping… (again to quit at once)"); // before, there is nothing to show and save
                 if (interruption.Requested)
                 {
                     break;
                 }
 
-                using var loaded = LoadedModel.Load(path, result.GetValue(_threads), result.GetValue(_weights), needsTokenizer: false);
                 LanguageEvaluationModel model = new(loaded.Model, loaded.OptionalTokenizer, name, session);
                 RequireAll(model, tasks, options, evaluated.Count == 0, interruption.Token);
                 evaluated.Add(new EvaluatedModel(name, path, loaded.Model.ParameterCount, Describe(loaded, session)));
@@ -108,13 +109,17 @@ internal sealed class EvalCommand
             Show(result, folder, Results()); // what was done is not lost
             throw;
         }
+        finally
+        {
+            interruption?.Dispose();
+        }
 
         var results = Results();
         Show(result, folder, results);
         if (!results.IsComplete)
         {
             Console.Error.WriteLine("Stopped: the results are of what was done until then.");
-            return Door.Interrupted;
+            return interruption!.ExitCode;
         }
 
         return 0;
@@ -172,10 +177,10 @@ internal sealed class EvalCommand
 
     private static void Show(ParseResult result, string? folder, EvaluationResults results, Option<bool> json)
     {
+        Save(folder, results);
         Console.Out.Write(result.GetValue(json) ? results.ToJson() : EvaluationReport.ToMarkdown(results));
         if (folder is not null)
         {
-            Save(folder, results);
             Console.Error.WriteLine($"report  {Path.Combine(folder, EvaluationReport.PageName)}");
         }
     }

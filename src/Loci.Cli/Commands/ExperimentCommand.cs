@@ -55,8 +55,7 @@ internal sealed class ExperimentCommand
         var experiment = Experiment.Load(path);
         var folder = result.GetValue(_out) ?? Path.Combine("runs", FolderName(experiment.Name));
         var parallel = result.GetValue(_parallel) ?? Environment.ProcessorCount;
-        using Interruption preparation = new(message: "Stopping… (nothing has been trained yet)");
-        var (task, tokenizer) = Prepare(experiment.Task, data, path, preparation.Token);
+        var (task, tokenizer) = Prepare(experiment.Task, data, path);
         Observer observer = new();
         ExperimentRunner runner = new(experiment, task, folder, parallel, observer);
         var count = experiment.RunCount;
@@ -67,16 +66,15 @@ internal sealed class ExperimentCommand
         }
 
         WriteHeader(experiment, runner, task, folder, Math.Min(parallel, count), finished.Count);
-        preparation.Dispose();
 
-        var interrupted = false;
+        int? interrupted = null;
         if (finished.Count < count)
         {
             using var display = ProgressDisplay.Start(experiment.Name, count * runner.TokensOf(experiment.Runs.First()), ProgressUnit.Tokens, finished.Sum(run => run.Tokens));
             observer.Begin(display, task.Metrics[0], runner, finished, count);
-            using Interruption interruption = new(display.WriteLine);
+            using var interruption = Interruption.OfTraining(display.WriteLine);
             finished = runner.Run(interruption.Token);
-            interrupted = interruption.Requested && finished.Count < count;
+            interrupted = interruption.Requested && finished.Count < count ? interruption.ExitCode : null;
         }
 
         var results = ExperimentResults.Create(experiment, task, finished);
@@ -87,10 +85,10 @@ internal sealed class ExperimentCommand
             Console.Error.WriteLine($"report      {Path.Combine(folder, ExperimentReport.PageName)}");
         }
 
-        if (interrupted)
+        if (interrupted is { } code)
         {
             Console.Error.WriteLine(FormattableString.Invariant($"Stopped and saved: {finished.Count} of {count} runs are finished. The same command goes on from here."));
-            return Door.Interrupted;
+            return code;
         }
 
         return 0;
@@ -116,7 +114,7 @@ internal sealed class ExperimentCommand
         return data;
     }
 
-    private static (IPreparedTask Task, Tokenizer? Tokenizer) Prepare(ExperimentTask task, Dictionary<string, string> data, string file, CancellationToken cancellationToken)
+    private static (IPreparedTask Task, Tokenizer? Tokenizer) Prepare(ExperimentTask task, Dictionary<string, string> data, string file)
     {
         switch (task)
         {
@@ -126,12 +124,12 @@ internal sealed class ExperimentCommand
                 var training = Open("training", language.Training) ?? throw Missing("training");
                 var validation = Open("validation", language.Validation) ?? throw Missing("validation");
                 var test = Open("test", language.Test);
-                var tokenizer = MakeTokenizer(language.Tokenizer, language.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => training, file, cancellationToken);
+                var tokenizer = MakeTokenizer(language.Tokenizer, language.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => training, file);
                 var prepared = language.Prepare(
                     tokenizer,
-                    Options.Encode(training, tokenizer, "reading training text", cancellationToken),
-                    Options.Encode(validation, tokenizer, "reading validation text", cancellationToken),
-                    test is null ? null : Options.Encode(test, tokenizer, "reading test text", cancellationToken));
+                    Options.Encode(training, tokenizer, "reading training text"),
+                    Options.Encode(validation, tokenizer, "reading validation text"),
+                    test is null ? null : Options.Encode(test, tokenizer, "reading test text"));
                 return (prepared, tokenizer);
 
                 Corpus? Open(string key, string? path) =>
@@ -143,7 +141,7 @@ internal sealed class ExperimentCommand
                 }
 
                 var haystack = HaystackText.Open(data.GetValueOrDefault("haystack") ?? (needle.Haystack is null ? null : Beside(file, needle.Haystack)));
-                var words = MakeTokenizer(needle.Tokenizer, needle.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => needle.TokenizerText(haystack), file, cancellationToken);
+                var words = MakeTokenizer(needle.Tokenizer, needle.VocabularyToLearn, data.GetValueOrDefault("tokenizer"), () => needle.TokenizerText(haystack), file);
                 return (needle.Prepare(words, haystack), words);
             default:
                 throw new LociException($"This version cannot do tasks of the kind '{task.Kind}'.");
@@ -156,10 +154,10 @@ internal sealed class ExperimentCommand
     private static string Beside(string file, string path) =>
         Corpus.GetFullPath(path, Path.GetDirectoryName(Path.GetFullPath(file)));
 
-    private static Tokenizer MakeTokenizer(string named, int? toLearn, string? given, Func<Corpus> training, string file, CancellationToken cancellationToken) =>
+    private static Tokenizer MakeTokenizer(string named, int? toLearn, string? given, Func<Corpus> training, string file) =>
         given is not null ? TokenizerFile.Load(given)
         : named == "byte" ? new ByteTokenizer()
-        : toLearn is { } size ? TokenizerTrainCommand.Learn(training(), size, cancellationToken)
+        : toLearn is { } size ? TokenizerTrainCommand.Learn(training(), size)
         : TokenizerFile.Load(Beside(file, named));
 
     private static void SaveTokenizer(string folder, Tokenizer tokenizer)

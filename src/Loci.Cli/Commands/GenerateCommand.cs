@@ -33,28 +33,23 @@ internal static class GenerateCommand
             writing.Apply(result);
             var sampler = writing.Sampler(result);
             using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
-            using var interruption = new Interruption(_ => { });
-            var text = result.GetValue(prompt) is "-" ? Console.In.ReadToEnd() : result.GetValue(prompt) ?? "";
+            var text = Options.ReadText(result.GetValue(prompt) ?? "");
             using var session = loaded.Model.CreateSession();
-            return Write(session, loaded.Tokenizer, sampler, text, writing.Tokens(result), interruption.Token);
+            return Write(session, loaded.Tokenizer, sampler, text, writing.Tokens(result));
         });
         return command;
     }
 
-    private static int Write(Session session, Tokenizer tokenizer, Sampler sampler, string prompt, int count, CancellationToken cancellationToken)
+    private static int Write(Session session, Tokenizer tokenizer, Sampler sampler, string prompt, int count)
     {
         var begun = Stopwatch.GetTimestamp();
-        session.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
+        SessionReader.Read(session, [tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)], CancellationToken.None);
         var reading = Stopwatch.GetElapsedTime(begun);
-        SessionWriter.Show(prompt);
-        var written = new SessionWriter(session, tokenizer, sampler).Write(count, false, cancellationToken);
-        if (!written.IsHeard)
-        {
-            return 0; // whoever read the text has had enough, as in a pipe to head
-        }
-
-        SessionWriter.Show("\n");
+        using var interruption = Interruption.OfText();
+        Console.Out.Write(prompt);
+        var written = new SessionWriter(session, tokenizer, sampler).Write(count, false, interruption.Token);
+        Console.Out.Write("\n");
         Console.Error.WriteLine(SessionText.Describe(written, reading, session));
-        return cancellationToken.IsCancellationRequested ? Door.Interrupted : 0;
+        return interruption.Requested ? interruption.ExitCode : 0;
     }
 }

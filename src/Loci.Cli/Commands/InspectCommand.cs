@@ -69,7 +69,6 @@ internal sealed class InspectCommand
         var created = _memory.Read(result);
         LoadedModel.Require(result.GetValue(_folder)!);
         var corpus = text is null ? null : Corpus.Open(text);
-        using Interruption interruption = new(message: "Stopping…");
         using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
         if (result.GetValue(_layer) >= loaded.Model.Configuration.Layers)
         {
@@ -82,15 +81,15 @@ internal sealed class InspectCommand
             _memory.RequireSame(result, session, path);
         }
 
-        int[] tokens = [.. corpus is null ? [] : Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", interruption.Token))];
+        int[] tokens = [.. corpus is null ? [] : Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding"))];
         if (prompt is not null)
         {
-            tokens = [.. tokens, .. session.Position + tokens.Length == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(prompt == "-" ? Console.In.ReadToEnd() : prompt)];
+            tokens = [.. tokens, .. session.Position + tokens.Length == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(Options.ReadText(prompt))];
         }
 
         var what = Path.GetFileName(path ?? text)!;
         SegmentReadTable table = new();
-        Read(session, tokens, Math.Min(tokens.Length, result.GetValue(_tokens) ?? 256), table, interruption);
+        Read(session, tokens, Math.Min(tokens.Length, result.GetValue(_tokens) ?? 256), table);
         if (result.GetValue(_raw))
         {
             Visible.ShowRaw();
@@ -137,21 +136,13 @@ internal sealed class InspectCommand
         return 0;
     }
 
-    private static void Read(Session session, int[] tokens, int last, SegmentReadTable table, Interruption interruption)
+    private static void Read(Session session, int[] tokens, int last, SegmentReadTable table)
     {
-        const int Piece = 256;
         var before = tokens.Length - last;
         using var display = before > 0 ? ProgressDisplay.Start("reading", tokens.Length, ProgressUnit.Tokens) : null;
-        for (var done = 0; done < tokens.Length;)
-        {
-            session.ReadHandler = done < before ? null : table.Add;
-            var piece = Math.Min(Piece, (done < before ? before : tokens.Length) - done);
-            session.Read(tokens.AsSpan(done, piece));
-            done += piece;
-            display?.Report(done);
-            interruption.Token.ThrowIfCancellationRequested();
-        }
-
+        SessionReader.Read(session, tokens.AsSpan(0, before), done => display?.Report(done), null, CancellationToken.None);
+        session.ReadHandler = table.Add;
+        SessionReader.Read(session, tokens.AsSpan(before), done => display?.Report(before + done), null, CancellationToken.None);
         session.ReadHandler = null;
     }
 }

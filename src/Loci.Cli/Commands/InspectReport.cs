@@ -125,8 +125,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
     /// <summary>Writes everything.</summary>
     public void WriteJson()
     {
-        using var output = Console.OpenStandardOutput();
-        using (Utf8JsonWriter json = new(output, new JsonWriterOptions { Indented = !table.HasGates }))
+        StandardStreams.WriteJson(!table.HasGates, json =>
         {
             json.WriteStartObject();
             json.WriteString("name", name);
@@ -147,9 +146,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
 
             json.WriteEndArray();
             json.WriteEndObject();
-        }
-
-        output.Write("\n"u8);
+        });
     }
 
     private void WriteLayer(Utf8JsonWriter json, int layer)

@@ -149,11 +149,14 @@ internal static class Options
     /// <summary>Whether an option was given.</summary>
     public static bool IsGiven(this ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
 
+    /// <summary>A text that was given, or standard input where it is -.</summary>
+    public static string ReadText(string given) => given == "-" ? Console.In.ReadToEnd() : given;
+
     /// <summary>Encodes a text with a progress display.</summary>
-    public static TokenizedCorpus Encode(Corpus corpus, Tokenizer tokenizer, string description, CancellationToken cancellationToken)
+    public static TokenizedCorpus Encode(Corpus corpus, Tokenizer tokenizer, string description)
     {
         using var display = ProgressDisplay.Start(description, corpus.SourceLength, ProgressUnit.Bytes);
-        return TokenizedCorpus.Encode(corpus, tokenizer, new Reporter<CorpusProgress>(progress => display.Report(progress.BytesDone)), cancellationToken);
+        return TokenizedCorpus.Encode(corpus, tokenizer, new Reporter<CorpusProgress>(progress => display.Report(progress.BytesDone)));
     }
 
     /// <summary>The tokens of all documents, each behind an end-of-text token, as a model reads them.</summary>

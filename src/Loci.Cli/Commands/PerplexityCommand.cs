@@ -51,13 +51,12 @@ internal static class PerplexityCommand
                 MaximumTokens = result.GetValue(limit),
                 Session = memory.Reading.Any(option => result.IsGiven(option)) ? memory.Read(result) with { KeepsReturns = false } : null,
             };
-            using var interruption = new Interruption(message: "Stopping…");
             using var loaded = LoadedModel.Load(path, result.GetValue(threads), result.GetValue(weights));
-            var tokens = Options.Encode(corpus, loaded.Tokenizer, "reading text", interruption.Token);
+            var tokens = Options.Encode(corpus, loaded.Tokenizer, "reading text");
             PerplexityResult measured;
             using (var display = ProgressDisplay.Start("measuring", Math.Min(tokens.TokenCount + (long)tokens.DocumentCount, options.MaximumTokens ?? long.MaxValue), ProgressUnit.Tokens))
             {
-                measured = Perplexity.Measure(loaded.Model, tokens, options, loaded.Tokenizer, new Reporter<long>(done => display.Report(done)), interruption.Token);
+                measured = Perplexity.Measure(loaded.Model, tokens, options, loaded.Tokenizer, new Reporter<long>(done => display.Report(done)));
             }
 
             if (result.GetValue(json))
@@ -100,8 +99,7 @@ internal static class PerplexityCommand
 
     private static void WriteJson(PerplexityResult result, int context)
     {
-        using var output = Console.OpenStandardOutput();
-        using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true }))
+        StandardStreams.WriteJson(json =>
         {
             json.WriteStartObject();
             json.WriteNumber("context", context);
@@ -126,9 +124,7 @@ internal static class PerplexityCommand
 
             json.WriteEndArray();
             json.WriteEndObject();
-        }
-
-        output.Write("\n"u8);
+        });
     }
 
     private static void WriteNumber(Utf8JsonWriter json, string name, double? value)

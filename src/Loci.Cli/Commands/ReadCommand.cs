@@ -11,8 +11,6 @@ namespace Loci.Cli.Commands;
 /// <summary><c>loci read</c>.</summary>
 internal sealed class ReadCommand
 {
-    private const int Piece = 256;
-
     private readonly Argument<string> _text = new("TEXT") { Description = "What to read: a file, folder, .jsonl, .gz, .zip, .tar or .tgz; - reads standard input." };
     private readonly Option<string?> _folder = Options.Text("--model", "Folder of the model: a run, or any folder with its files.", "FOLDER", required: true);
     private readonly Option<string?> _into = Options.Text("--into", "The memory: a new file, or one that holds the beginning of this text.", "FILE.memory", required: true);
@@ -71,13 +69,12 @@ internal sealed class ReadCommand
         }
 
         var created = _memory.Read(result);
-        using Interruption preparation = new(message: "Stopping… (nothing more has been read)");
         LoadedModel.Require(result.GetValue(_folder)!);
-        var corpus = text == "-" ? Corpus.FromTexts("The standard input", [Console.In.ReadToEnd()]) : Corpus.Open(text, result.GetValue(_separator) ?? DocumentSeparator.File);
+        var corpus = text == "-" ? Corpus.FromTexts("The standard input", [Options.ReadText(text)]) : Corpus.Open(text, result.GetValue(_separator) ?? DocumentSeparator.File);
         using var loaded = LoadedModel.Load(result.GetValue(_folder)!, result.GetValue(_threads), result.GetValue(_weights));
         var isNew = result.GetValue(_overwrite) || !Path.Exists(path);
         using var session = isNew ? loaded.Model.CreateSession(created) : MemoryFile.Open(loaded.Model, path, false, created.MemoryBudget);
-        var tokens = Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding", preparation.Token));
+        var tokens = Options.TokensOf(Options.Encode(corpus, loaded.Tokenizer, "encoding"));
         if (isNew)
         {
             session.SaveAs(path, result.GetValue(_overwrite));
@@ -95,46 +92,28 @@ internal sealed class ReadCommand
                 : FormattableString.Invariant($"Going on behind the first {SessionText.Count(before, "token")} of the text, which the memory holds already."));
         }
 
-        preparation.Dispose();
         return Read(session, tokens, before, loaded.Tokenizer, path, !result.GetValue(_noLoss));
     }
 
     private static int Read(Session session, int[] tokens, int before, Tokenizer tokenizer, string path, bool measures)
     {
         var begun = Stopwatch.GetTimestamp();
-        var losses = new float[Piece];
         var (nats, predicted, bytes) = (0.0, 0L, 0L);
         var done = before;
-        var interrupted = false;
+        int? interrupted = null;
         if (done < tokens.Length)
         {
             using var display = ProgressDisplay.Start("reading", tokens.Length, ProgressUnit.Tokens, before);
-            using Interruption interruption = new(display.WriteLine, "Stopping and saving… (again to quit at once)");
-            while (done < tokens.Length && !interruption.Requested)
-            {
-                // Pieces end where a step would end anyway.
-                var piece = tokens.AsSpan(done, Math.Min(Piece - (session.Position % Piece), tokens.Length - done));
-                session.Read(piece, measures ? losses.AsSpan(0, piece.Length) : default);
-                for (var i = 0; i < piece.Length && measures; i++)
-                {
-                    if (!float.IsNaN(losses[i]))
-                    {
-                        nats += losses[i];
-                        predicted++;
-                        bytes += tokenizer.GetByteLength(piece[i]);
-                    }
-                }
-
-                done += piece.Length;
-                display.Report(done, predicted > 0 ? nats / predicted : double.NaN);
-            }
-
+            using Interruption interruption = new("Stopping and saving… (again to quit at once)", display.WriteLine);
+            done += SessionReader.Read(session, tokens.AsSpan(before), Show, measures ? Measure : null, interruption.Token);
             session.Save();
-            interrupted = done < tokens.Length;
+            interrupted = done < tokens.Length ? interruption.ExitCode : null;
+
+            void Show(int read) => display.Report(before + read, predicted > 0 ? nats / predicted : double.NaN);
         }
 
         var seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
-        if (interrupted)
+        if (interrupted is not null)
         {
             Console.Error.WriteLine(FormattableString.Invariant($"Stopped behind {done:#,0} of {tokens.Length:#,0} tokens, which {path} holds. The same command goes on from there."));
         }
@@ -150,7 +129,20 @@ internal sealed class ReadCommand
         Console.WriteLine("cached    " + SessionText.Segments(session));
         Console.WriteLine("memory    " + SessionText.Memory(session));
         Console.WriteLine($"file      {path}, {ByteSize.Format(MemoryFile.Length(path))}");
-        return interrupted ? Door.Interrupted : 0;
+        return interrupted ?? 0;
+
+        void Measure(ReadOnlySpan<int> piece, ReadOnlySpan<float> losses)
+        {
+            for (var i = 0; i < piece.Length; i++)
+            {
+                if (!float.IsNaN(losses[i]))
+                {
+                    nats += losses[i];
+                    predicted++;
+                    bytes += tokenizer.GetByteLength(piece[i]);
+                }
+            }
+        }
     }
 
     /// <summary>How much of a text a memory holds already: all that it holds is the text's beginning, or, where the text is appended, all from some document on.</summary>

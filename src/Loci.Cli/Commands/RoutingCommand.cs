@@ -64,14 +64,13 @@ internal static class RoutingCommand
                 Samples = result.GetValue(samples) ?? defaults.Samples,
                 Seed = result.GetValue(seed) ?? defaults.Seed,
             }.Validate());
-            using var interruption = new Interruption(message: "Stopping…");
             using var loaded = LoadedModel.Load(path, result.GetValue(threads), null);
             RoutingMeasurement.RequireRouter(loaded.Model);
             var (_, held) = HaystackText.Open(result.GetValue(haystack)).Divide();
             RoutingResult measured;
             using (var display = ProgressDisplay.Start("measuring", (long)options.Lengths.Count * options.Depths.Count * options.Samples, new ProgressUnit("examples")))
             {
-                measured = RoutingMeasurement.Measure(loaded.Model, loaded.Tokenizer, options, held, new Reporter<long>(done => display.Report(done)), interruption.Token);
+                measured = RoutingMeasurement.Measure(loaded.Model, loaded.Tokenizer, options, held, new Reporter<long>(done => display.Report(done)));
             }
 
             if (result.GetValue(json))
@@ -156,8 +155,7 @@ internal static class RoutingCommand
 
     private static void WriteJson(RoutingResult result, RoutingOptions options)
     {
-        using var output = Console.OpenStandardOutput();
-        using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true }))
+        StandardStreams.WriteJson(json =>
         {
             json.WriteStartObject();
             json.WriteString("needle", options.Needle);
@@ -179,9 +177,7 @@ internal static class RoutingCommand
             }
 
             json.WriteEndObject();
-        }
-
-        output.Write("\n"u8);
+        });
     }
 
     private static void Write(Utf8JsonWriter json, RoutingSlice slice)

@@ -9,8 +9,7 @@ namespace Loci.Cli.Commands;
 /// <param name="Elapsed">How long it took.</param>
 /// <param name="ToFirst">How long the first took; zero for none.</param>
 /// <param name="EndsLine">Whether it ended with a line end.</param>
-/// <param name="IsHeard">Whether somebody read all of it: not so where a pipe was closed.</param>
-internal readonly record struct WrittenText(int Tokens, TimeSpan Elapsed, TimeSpan ToFirst, bool EndsLine, bool IsHeard)
+internal readonly record struct WrittenText(int Tokens, TimeSpan Elapsed, TimeSpan ToFirst, bool EndsLine)
 {
     /// <summary>Tokens per second.</summary>
     public double Rate => Tokens / Math.Max(1e-9, Elapsed.TotalSeconds);
@@ -30,8 +29,7 @@ internal sealed class SessionWriter(Session session, Tokenizer tokenizer, Sample
         TimeSpan first = default;
         var written = 0;
         var last = '\0';
-        var isHeard = true;
-        while (written < count && isHeard && !cancellationToken.IsCancellationRequested)
+        while (written < count && !cancellationToken.IsCancellationRequested)
         {
             var next = sampler.Next(session.Logits[..tokenizer.VocabularySize]);
             if (next == tokenizer.EndOfTextId)
@@ -41,7 +39,7 @@ internal sealed class SessionWriter(Session session, Tokenizer tokenizer, Sample
 
             var text = decoder.Append(next);
             last = text.IsEmpty ? last : text[^1];
-            isHeard = Show(text);
+            Console.Out.Write(text);
             first = written++ == 0 ? Stopwatch.GetElapsedTime(begun) : first;
             if (readsLast || written < count)
             {
@@ -52,22 +50,7 @@ internal sealed class SessionWriter(Session session, Tokenizer tokenizer, Sample
         var elapsed = Stopwatch.GetElapsedTime(begun);
         var rest = decoder.Flush();
         last = rest.IsEmpty ? last : rest[^1];
-        return new WrittenText(written, elapsed, first, last == '\n', Show(rest) && isHeard);
-    }
-
-    /// <summary>Writes to standard output at once.</summary>
-    /// <returns>Whether somebody reads it: not so in a pipe that has been closed.</returns>
-    public static bool Show(ReadOnlySpan<char> text)
-    {
-        try
-        {
-            Console.Out.Write(text);
-            Console.Out.Flush();
-            return true;
-        }
-        catch (IOException)
-        {
-            return false;
-        }
+        Console.Out.Write(rest);
+        return new WrittenText(written, elapsed, first, last == '\n');
     }
 }

@@ -31,9 +31,7 @@ internal static class TokenizerTrainCommand
         command.SetAction(result =>
         {
             var corpus = Corpus.Open(result.GetValue(data)!, result.GetValue(separator) ?? DocumentSeparator.File);
-            using var interruption = new Interruption(message: "Stopping…");
-            var size = result.GetValue(vocabulary) ?? new BpeTrainerOptions().VocabularySize;
-            var tokenizer = Learn(corpus, size, interruption.Token);
+            var tokenizer = Learn(corpus, result.GetValue(vocabulary) ?? new BpeTrainerOptions().VocabularySize);
             TokenizerFile.Save(result.GetValue(output)!, tokenizer);
             Console.Error.WriteLine(FormattableString.Invariant($"{result.GetValue(output)}: {tokenizer.VocabularySize:#,0} tokens"));
             return 0;
@@ -42,7 +40,7 @@ internal static class TokenizerTrainCommand
     }
 
     /// <summary>Learns a tokenizer with a progress display.</summary>
-    public static BpeTokenizer Learn(Corpus corpus, int size, CancellationToken cancellationToken)
+    public static BpeTokenizer Learn(Corpus corpus, int size)
     {
         ProgressDisplay? display = null;
         var merging = false;
@@ -61,7 +59,7 @@ internal static class TokenizerTrainCommand
 
                 display.SetTotal(progress.Total);
                 display.Report(progress.Done);
-            }), cancellationToken);
+            }));
             display?.Dispose();
             if (tokenizer.VocabularySize < size)
             {

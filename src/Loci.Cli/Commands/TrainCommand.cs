@@ -109,20 +109,18 @@ internal sealed class TrainCommand
             Separator = result.GetValue(_separator) ?? DocumentSeparator.File,
         };
         using var device = Options.Device(result.GetValue(_threads));
-        using var preparation = new Interruption(message: "Stopping… (nothing has been trained yet)");
         var (training, validation) = data.Open(options.Seed);
         var what = result.GetValue(_tokenizer) ?? DefaultTokenizer;
         var ready = FindTokenizer(what);
         var size = ready?.VocabularySize ?? VocabularyToLearn(what);
         _model.Check(result, ready is null ? TokenizerTrainCommand.LeastVocabulary : size, size); // before a tokenizer is learned, which takes long
-        var tokenizer = ready ?? TokenizerTrainCommand.Learn(training, size, preparation.Token);
+        var tokenizer = ready ?? TokenizerTrainCommand.Learn(training, size);
         var configuration = _model.Read(result, tokenizer.VocabularySize);
-        var trainingTokens = Options.Encode(training, tokenizer, "reading text", preparation.Token);
-        var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text", preparation.Token);
+        var trainingTokens = Options.Encode(training, tokenizer, "reading text");
+        var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text");
         using var model = new LanguageModel(configuration, device, options.Seed);
         var observer = new Observer();
         using var run = TrainingRun.Start(folder, model, tokenizer, trainingTokens, validationTokens, options, data, observer);
-        preparation.Dispose();
         return Train(run, observer, trainingTokens, validationTokens);
     }
 
@@ -151,15 +149,13 @@ internal sealed class TrainCommand
             Validation = result.GetValue(_validation) is { } held ? Corpus.GetFullPath(held) : data.Validation,
         };
         using var device = Options.Device(result.GetValue(_threads));
-        using var preparation = new Interruption(message: "Stopping… (nothing has been trained yet)");
         var (training, validation) = data.Open(options.Seed);
         var tokenizer = TrainingRun.LoadTokenizer(folder);
-        var trainingTokens = Options.Encode(training, tokenizer, "reading text", preparation.Token);
-        var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text", preparation.Token);
+        var trainingTokens = Options.Encode(training, tokenizer, "reading text");
+        var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text");
         using var model = TrainingRun.CreateModel(folder, device);
         var observer = new Observer();
         using var run = TrainingRun.Resume(folder, model, tokenizer, trainingTokens, validationTokens, options, data, observer);
-        preparation.Dispose();
         if (run.Trainer.IsComplete)
         {
             Console.Error.WriteLine($"The run in {folder} is complete; --steps, --epochs or --time with a later end makes it longer.");
@@ -213,35 +209,43 @@ internal sealed class TrainCommand
         var positions = (long)options.Context * options.BatchRows * options.Accumulation;
         Header(run, training, validation, positions);
         TrainingOutcome outcome;
+        int code;
         using (var display = ProgressDisplay.Start(
             "training", trainer.TotalSteps == long.MaxValue ? 0 : trainer.TotalSteps * positions, ProgressUnit.Tokens, trainer.Step * positions))
         {
             observer.Display = display;
-            observer.Trainer = trainer;
+            observer.Run = run;
             observer.PositionsPerStep = positions;
-            using var interruption = new Interruption(display.WriteLine);
+            using var interruption = Interruption.OfTraining(display.WriteLine);
             outcome = run.Run(interruption.Token);
+            code = interruption.ExitCode;
         }
 
+        Summarize(run, outcome);
+        observer.NoteLostDisplay();
+        return outcome.IsComplete ? 0 : code;
+    }
+
+    private static void Summarize(TrainingRun run, in TrainingOutcome outcome)
+    {
         if (!double.IsNaN(outcome.BestLoss))
         {
             Console.Error.WriteLine(FormattableString.Invariant($"best validation loss {outcome.BestLoss:0.0000} at step {outcome.BestStep:#,0}"));
         }
 
-        if (trainer.SkippedSteps > 0)
+        if (run.Trainer.SkippedSteps > 0)
         {
-            Console.Error.WriteLine($"{trainer.SkippedSteps} steps were skipped because their loss or gradient was not finite");
+            Console.Error.WriteLine($"{run.Trainer.SkippedSteps} steps were skipped because their loss or gradient was not finite");
         }
 
         if (!outcome.IsComplete)
         {
             Console.Error.WriteLine($"Stopped after step {outcome.Step} and saved. Go on with: {Shell.Command("loci", "train", "--resume", run.Folder)}");
-            return Door.Interrupted;
+            return;
         }
 
         Console.Error.WriteLine(FormattableString.Invariant(
             $"Done: {outcome.Step:#,0} steps, {outcome.Tokens:#,0} tokens in {ProgressMeter.Duration(outcome.Elapsed)}. Let the model write with: {Shell.Command("loci", "generate", "--model", run.Folder)} --prompt \"Once\""));
-        return 0;
     }
 
     private static void Header(TrainingRun run, TokenizedCorpus training, TokenizedCorpus? validation, long positions)
@@ -279,12 +283,23 @@ internal sealed class TrainCommand
         private const double Smoothing = 0.95;
 
         private double _loss = double.NaN;
+        private bool _hasNoted;
 
         public ProgressDisplay? Display { get; set; }
 
-        public Trainer? Trainer { get; set; }
+        public TrainingRun? Run { get; set; }
 
         public long PositionsPerStep { get; set; }
+
+        /// <summary>Says once in the log of the run that nobody sees how it goes.</summary>
+        public void NoteLostDisplay()
+        {
+            if (StandardStreams.IsDisplayLost && !_hasNoted)
+            {
+                _hasNoted = true;
+                Run!.AddMessage("Standard error could not be written, so that progress is not shown any more; the run goes on.");
+            }
+        }
 
         public void OnStep(in TrainingStep step)
         {
@@ -297,12 +312,13 @@ internal sealed class TrainCommand
                 _loss = double.IsNaN(_loss) ? step.Loss : (Smoothing * _loss) + ((1 - Smoothing) * step.Loss);
             }
 
+            NoteLostDisplay();
             var done = step.Step * PositionsPerStep;
             Display?.Report(done, _loss);
-            if (Trainer is { TotalSteps: long.MaxValue, Options.TimeLimit: { } limit })
+            if (Run?.Trainer is { TotalSteps: long.MaxValue, Options.TimeLimit: { } limit })
             {
                 // Only the time ends the run: as many tokens as it will have read by then at the speed so far.
-                Display?.SetTotal((long)(done * Math.Max(1, limit / Trainer.Elapsed)));
+                Display?.SetTotal((long)(done * Math.Max(1, limit / Run.Trainer.Elapsed)));
             }
         }
 

@@ -15,11 +15,10 @@ internal sealed record DemoMeasurement(PerplexityResult Held, IReadOnlyList<(dou
     public static long Work(TokenizedCorpus held) => 2L * held.TokenCount;
 
     /// <summary>Measures a model.</summary>
-    /// <exception cref="OperationCanceledException">The measurement was stopped.</exception>
-    public static DemoMeasurement Measure(LanguageModel model, TokenizedCorpus held, Tokenizer tokenizer, int context, IProgress<long> progress, CancellationToken cancellationToken)
+    public static DemoMeasurement Measure(LanguageModel model, TokenizedCorpus held, Tokenizer tokenizer, int context, IProgress<long> progress)
     {
         var whole = Perplexity.Measure(
-            model, held, new PerplexityOptions { Context = context, BatchRows = 2, Positions = PositionScale.Linear }, tokenizer, progress, cancellationToken);
+            model, held, new PerplexityOptions { Context = context, BatchRows = 2, Positions = PositionScale.Linear }, tokenizer, progress);
         List<(double, long)> windows = [];
         var single = new PerplexityOptions { Context = context, BatchRows = 1 };
         for (var from = 0; from < held.TokenCount; from += context)
@@ -28,7 +27,7 @@ internal sealed record DemoMeasurement(PerplexityResult Held, IReadOnlyList<(dou
             // One token short of a whole window, whose end of text then fills it.
             int[] tokens = held.Tokens[from..Math.Max(from + 1, Math.Min(to, from + context - 1))].ToArray();
             var window = Perplexity.Measure(
-                model, TokenizedCorpus.FromDocuments("window", [tokens], held.VocabularySize, held.EndOfTextId), single, tokenizer, null, cancellationToken);
+                model, TokenizedCorpus.FromDocuments("window", [tokens], held.VocabularySize, held.EndOfTextId), single, tokenizer);
             windows.Add((window.Nats / Math.Log(2), window.Bytes));
             progress.Report(held.TokenCount + to);
         }

@@ -23,11 +23,9 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         var begun = Stopwatch.GetTimestamp();
         DemoFolder.Prepare(plan);
         var (training, held) = plan.Data.Open(plan.Seed);
-        using var preparation = new Interruption(message: "Stopping… (nothing has been trained yet)");
-        var tokenizer = BpeTrainer.Train(training, new BpeTrainerOptions { VocabularySize = plan.Vocabulary }, null, preparation.Token);
-        var trainingTokens = TokenizedCorpus.Encode(training, tokenizer, null, preparation.Token);
-        var heldTokens = TokenizedCorpus.Encode(held!, tokenizer, null, preparation.Token);
-        preparation.Dispose();
+        var tokenizer = BpeTrainer.Train(training, new BpeTrainerOptions { VocabularySize = plan.Vocabulary });
+        var trainingTokens = TokenizedCorpus.Encode(training, tokenizer);
+        var heldTokens = TokenizedCorpus.Encode(held!, tokenizer);
 
         Line($"Two recurrent language models learn Shakespeare: base has a memory of fixed size; grm also keeps");
         Line($"the memory of every past segment of {plan.SegmentLength} tokens, so that its memory grows with the text.");
@@ -39,23 +37,22 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         Line($"device    {device.Description}");
         foreach (var model in DemoModel.Both)
         {
-            if (!Train(model, tokenizer, trainingTokens, heldTokens))
+            if (Train(model, tokenizer, trainingTokens, heldTokens) is { } code)
             {
                 Line($"Stopped and saved. The same command goes on from there: {again}");
-                return Door.Interrupted;
+                return code;
             }
         }
 
-        using var interruption = new Interruption(message: "Stopping… Both models are trained and saved; the same command goes on from there.");
         using var plain = LanguageModel.Load(plan.FolderOf(DemoModel.Base), device);
         using var cached = LanguageModel.Load(plan.FolderOf(DemoModel.Cached), device);
-        var comparison = Compare(plain, cached, tokenizer, heldTokens, interruption.Token);
+        var comparison = Compare(plain, cached, tokenizer, heldTokens);
         ShowComparison(comparison);
 
         Line($"");
         Line($"What grm writes after \"{plan.Prompt}\":");
         Line($"");
-        var sample = DemoSample.Write(cached, tokenizer, plan.Prompt, plan.SampleTokens, plan.Seed, output, interruption.Token);
+        var sample = DemoSample.Write(cached, tokenizer, plan.Prompt, plan.SampleTokens, plan.Seed, output);
 
         DemoReport.Save(plan, comparison, sample, _times, device.Description);
         Line($"");
@@ -74,8 +71,8 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         return 0;
     }
 
-    /// <summary>Trains a model to its end; false where that was stopped before.</summary>
-    private bool Train(DemoModel which, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus held)
+    /// <summary>Trains a model to its end; the exit code where that was stopped before.</summary>
+    private int? Train(DemoModel which, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus held)
     {
         var folder = plan.FolderOf(which);
         var observer = new TrainingObserver(plan.StepTokens);
@@ -89,18 +86,18 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         if (run.Trainer.IsComplete)
         {
             _times.Add(run.Run().Elapsed);
-            return true;
+            return null;
         }
 
         using var display = ProgressDisplay.Start("training " + which.Name, plan.Steps * plan.StepTokens, ProgressUnit.Tokens, run.Trainer.Step * plan.StepTokens);
         observer.Display = display;
-        using var interruption = new Interruption(display.WriteLine);
+        using var interruption = Interruption.OfTraining(display.WriteLine);
         var outcome = run.Run(interruption.Token);
         _times.Add(outcome.Elapsed);
-        return outcome.IsComplete;
+        return outcome.IsComplete ? null : interruption.ExitCode;
     }
 
-    private DemoComparison Compare(LanguageModel plain, LanguageModel cached, Tokenizer tokenizer, TokenizedCorpus held, CancellationToken cancellationToken)
+    private DemoComparison Compare(LanguageModel plain, LanguageModel cached, Tokenizer tokenizer, TokenizedCorpus held)
     {
         Line($"");
         var work = DemoMeasurement.Work(held);
@@ -108,7 +105,7 @@ internal sealed class DemoRun(DemoPlan plan, Device device, TextWriter output)
         return DemoComparison.Of(Measure(plain, 0), Measure(cached, work));
 
         DemoMeasurement Measure(LanguageModel model, long before) =>
-            DemoMeasurement.Measure(model, held, tokenizer, plan.Context, new Reporter<long>(done => display.Report(before + done)), cancellationToken);
+            DemoMeasurement.Measure(model, held, tokenizer, plan.Context, new Reporter<long>(done => display.Report(before + done)));
     }
 
     private void ShowComparison(DemoComparison comparison)

@@ -15,9 +15,8 @@ internal static class DemoSample
     /// <param name="count">Tokens to write at most.</param>
     /// <param name="seed">Decides the choices.</param>
     /// <param name="output">Where to show it.</param>
-    /// <param name="cancellationToken">Stops it.</param>
     /// <returns>The text, prompt included.</returns>
-    public static string Write(LanguageModel model, Tokenizer tokenizer, string prompt, int count, ulong seed, TextWriter output, CancellationToken cancellationToken)
+    public static string Write(LanguageModel model, Tokenizer tokenizer, string prompt, int count, ulong seed, TextWriter output)
     {
         var sampler = new Sampler(new SamplerOptions { Temperature = Temperature, TopP = TopP, Seed = seed });
         var text = new StringBuilder();
@@ -27,7 +26,6 @@ internal static class DemoSample
         stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
         for (var written = 0; written < count; written++)
         {
-            cancellationToken.ThrowIfCancellationRequested();
             var next = sampler.Next(stream.Logits[..tokenizer.VocabularySize]);
             if (next == tokenizer.EndOfTextId)
             {

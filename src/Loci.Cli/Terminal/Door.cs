@@ -1,6 +1,9 @@
 namespace Loci.Cli.Terminal;
 
-/// <summary>The outermost frame of the command line: every failure leaves as one sentence on standard error and an exit code, never as a stack trace.</summary>
+/// <summary>
+/// The outermost frame of the command line, through which every command goes: signals end it, standard output and standard error are safe to write to, and every failure
+/// leaves as one sentence on standard error and an exit code, never as a stack trace.
+/// </summary>
 internal static class Door
 {
     /// <summary>Exit code of a failure.</summary>
@@ -9,10 +12,32 @@ internal static class Door
     /// <summary>Exit code of a command line that is wrong.</summary>
     public const int Usage = 2;
 
+    /// <summary>Exit code after SIGHUP, as shells expect it.</summary>
+    public const int HungUp = 129;
+
     /// <summary>Exit code after Ctrl+C, as shells expect it.</summary>
     public const int Interrupted = 130;
 
-    /// <summary>Runs a command.</summary>
+    /// <summary>Exit code after SIGTERM, as shells expect it.</summary>
+    public const int Terminated = 143;
+
+    /// <summary>Runs the command of this process.</summary>
+    /// <param name="command">The command; returns the exit code.</param>
+    /// <returns>The exit code.</returns>
+    public static int Open(Func<int> command)
+    {
+        ProcessSignals.OfProcess.Listen();
+        StandardStreams.Install();
+        Visible.Install();
+        return Run(() =>
+        {
+            var code = command();
+            StandardStreams.Complete();
+            return code;
+        });
+    }
+
+    /// <summary>Runs a command and reports its failure.</summary>
     /// <param name="command">The command; returns the exit code.</param>
     /// <returns>The exit code.</returns>
     public static int Run(Func<int> command)
@@ -30,15 +55,6 @@ internal static class Door
         }
     }
 
-    /// <summary>Runs an asynchronous command to its end.</summary>
-    /// <param name="command">The command; returns the exit code.</param>
-    /// <returns>The exit code.</returns>
-    public static int RunAsync(Func<Task<int>> command)
-    {
-        ArgumentNullException.ThrowIfNull(command);
-        return Run(() => command().GetAwaiter().GetResult());
-    }
-
     /// <summary>Says what went wrong in one sentence.</summary>
     /// <param name="exception">What was thrown.</param>
     /// <param name="error">Where to say it.</param>
@@ -47,12 +63,17 @@ internal static class Door
     internal static int Report(Exception exception, TextWriter error, bool debug)
     {
         Exception cause = Unwrap(exception);
+        if (cause is OutputException { IsClosedPipe: true })
+        {
+            return 0; // whoever read the output has had enough
+        }
+
         (int code, string sentence) = cause switch
         {
             LociException { IsUsage: true } => (Usage, "usage error: " + OneLine(cause.Message)),
-            LociException => (Failure, "error: " + OneLine(cause.Message)),
+            LociException or OutputException => (Failure, "error: " + OneLine(cause.Message)),
             UsageException => (Usage, "usage error: " + OneLine(cause.Message)),
-            OperationCanceledException => (Interrupted, "interrupted"),
+            OperationCanceledException => (ProcessSignals.OfProcess.Code ?? Interrupted, "interrupted"),
             OutOfMemoryException =>
                 (Failure, "error: there is not enough memory; use a smaller batch, a shorter context or a smaller model."),
             FileNotFoundException or DirectoryNotFoundException or UnauthorizedAccessException or IOException =>

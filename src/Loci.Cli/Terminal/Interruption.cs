@@ -1,78 +1,67 @@
-using System.Runtime.InteropServices;
-
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// Lets a long command stop in good order: the first Ctrl+C (or a polite kill, SIGTERM) cancels <see cref="Token"/>, the second leaves at once,
-/// which is safe because files are replaced atomically.
+/// A command in charge of how it ends: from here until it is disposed, the first signal cancels <see cref="Token"/> so that the command can finish what must not be lost,
+/// and the second leaves at once, which is safe because files are replaced atomically. Where no command is in charge, the first signal leaves at once.
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
-    private const int Terminated = 143;
-
+    private readonly ProcessSignals _signals;
     private readonly CancellationTokenSource _source = new();
     private readonly Action<string> _say;
-    private readonly Action<int> _exit;
-    private readonly PosixSignalRegistration _interrupt;
-    private readonly PosixSignalRegistration _terminate;
-    private int _signals;
+    private readonly string _message;
 
-    /// <summary>Listens from now until disposed.</summary>
-    /// <param name="say">Shows a line to the person; by default on standard error.</param>
+    /// <summary>Takes charge.</summary>
     /// <param name="message">What to say at the first signal.</param>
-    public Interruption(Action<string>? say = null, string message = "Stopping after this step and saving… (again to quit at once)")
-        : this(say, message, Environment.Exit)
+    /// <param name="say">Shows a line to the person; by default on standard error.</param>
+    public Interruption(string message, Action<string>? say = null)
+        : this(message, say, ProcessSignals.OfProcess)
     {
     }
 
-    internal Interruption(Action<string>? say, string message, Action<int> exit)
+    internal Interruption(string message, Action<string>? say, ProcessSignals signals)
     {
-        Message = message;
+        _message = message;
         _say = say ?? Console.Error.WriteLine;
-        _exit = exit;
-        _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
-        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        _signals = signals;
+        signals.Add(this);
     }
 
     /// <summary>Cancelled at the first signal.</summary>
     public CancellationToken Token => _source.Token;
 
     /// <summary>Whether a signal has come.</summary>
-    public bool Requested => _source.IsCancellationRequested;
+    public bool Requested => Code is not null;
 
-    private string Message { get; }
+    /// <summary>The exit code of a command that was stopped: that of the signal.</summary>
+    public int ExitCode => Code ?? Door.Interrupted;
 
+    internal int? Code { get; set; }
+
+    /// <summary>Takes charge of training, whose step at hand is finished and saved.</summary>
+    public static Interruption OfTraining(Action<string> say) => new("Stopping after this step and saving… (again to quit at once)", say);
+
+    /// <summary>Takes charge of a text that the first signal ends without a word.</summary>
+    public static Interruption OfText() => new("", _ => { });
+
+    /// <inheritdoc/>
     public void Dispose()
     {
-        _interrupt.Dispose();
-        _terminate.Dispose();
+        _signals.Remove(this);
         _source.Dispose();
     }
 
-    internal void OnSignal(PosixSignalContext context)
-    {
-        context.Cancel = true;
-        if (Interlocked.Increment(ref _signals) == 1)
-        {
-            // First, so that a display that cannot be written to does not keep the command from stopping.
-            _source.Cancel();
-            Guarded(() => _say(Message));
-            return;
-        }
-
-        Guarded(ProgressDisplay.RestoreCursor);
-        _exit(context.Signal == PosixSignal.SIGTERM ? Terminated : Door.Interrupted);
-    }
-
-    private static void Guarded(Action action)
+    /// <summary>Stops the command in good order.</summary>
+    internal void Stop()
     {
         try
         {
-            action();
+            _source.Cancel();
+            _say(_message);
         }
         catch (Exception exception) when (exception is IOException or ObjectDisposedException or InvalidOperationException)
         {
-            // The terminal is gone, or the display has just been closed.
+            // The command, or its display, has just ended.
         }
     }
 }

@@ -16,24 +16,27 @@ internal sealed class ProgressDisplay : IDisposable
 {
     private static readonly TimeSpan DefaultRedraw = TimeSpan.FromMilliseconds(125);
     private static readonly TimeSpan DefaultPlain = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan WorthShowing = TimeSpan.FromSeconds(1);
     private static volatile bool _cursorHidden;
 
     private readonly ProgressMeter _meter;
     private readonly IAnsiConsole _console;
     private readonly bool _live;
     private readonly TimeSpan _interval;
+    private readonly TimeSpan _quiet;
     private readonly ManualResetEventSlim _stop = new();
     private readonly Lock _writing = new();
     private readonly Thread _thread;
     private bool _disposed;
 
-    internal ProgressDisplay(ProgressMeter meter, IAnsiConsole console, bool live, TimeSpan interval)
+    internal ProgressDisplay(ProgressMeter meter, IAnsiConsole console, bool live, TimeSpan interval, TimeSpan quiet = default)
     {
         _meter = meter;
         _console = console;
         _live = live;
         _interval = interval;
-        _thread = new Thread(live ? DrawLive : WritePlain) { IsBackground = true, Name = "progress" };
+        _quiet = quiet;
+        _thread = new Thread(Show) { IsBackground = true, Name = "progress" };
         _thread.Start();
     }
 
@@ -43,12 +46,20 @@ internal sealed class ProgressDisplay : IDisposable
     /// <param name="unit">What is counted.</param>
     /// <param name="startAt">What was done before, as when a run is resumed.</param>
     /// <returns>The display; dispose it to leave its last state on the screen.</returns>
-    public static ProgressDisplay Start(string description, long total, ProgressUnit unit, long startAt = 0)
+    public static ProgressDisplay Start(string description, long total, ProgressUnit unit, long startAt = 0) => Start(description, total, unit, startAt, default);
+
+    /// <summary>Opens a display of work that mostly takes a moment: nothing is shown unless it takes longer than a second.</summary>
+    /// <param name="description">What is being done, in a word or two.</param>
+    /// <param name="total">All there is to do, in units.</param>
+    /// <param name="unit">What is counted.</param>
+    public static ProgressDisplay StartLate(string description, long total, ProgressUnit unit) => Start(description, total, unit, 0, WorthShowing);
+
+    private static ProgressDisplay Start(string description, long total, ProgressUnit unit, long startAt, TimeSpan quiet)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new TerminalOutput() });
         bool live = !Console.IsErrorRedirected && console.Profile.Out.IsTerminal && console.Profile.Capabilities.Ansi;
         return new ProgressDisplay(
-            new ProgressMeter(Visible.Line(description), total, unit, startAt, TimeProvider.System), console, live, live ? DefaultRedraw : DefaultPlain);
+            new ProgressMeter(Visible.Line(description), total, unit, startAt, TimeProvider.System), console, live, live ? DefaultRedraw : DefaultPlain, quiet);
     }
 
     /// <summary>Says how far the work is. Allocates nothing.</summary>
@@ -67,14 +78,17 @@ internal sealed class ProgressDisplay : IDisposable
         ArgumentNullException.ThrowIfNull(text);
         lock (_writing)
         {
-            if (_live)
+            Guarded(() =>
             {
-                _console.Write(new ErasingLine(Visible.Line(text)));
-            }
-            else
-            {
-                Plain(Visible.Line(text));
-            }
+                if (_live)
+                {
+                    _console.Write(new ErasingLine(Visible.Line(text)));
+                }
+                else
+                {
+                    Plain(Visible.Line(text));
+                }
+            });
         }
     }
 
@@ -101,47 +115,53 @@ internal sealed class ProgressDisplay : IDisposable
         }
     }
 
-    private void DrawLive()
+    private void Show()
+    {
+        if (_quiet > TimeSpan.Zero && _stop.Wait(_quiet))
+        {
+            return;
+        }
+
+        Guarded(_live ? DrawLive : WritePlain);
+        _cursorHidden = false;
+    }
+
+    private static void Guarded(Action show)
     {
         try
         {
-            _cursorHidden = true;
-            _console.Live(new ProgressLine(_meter)).Start(context =>
-            {
-                do
-                {
-                    context.Refresh();
-                }
-                while (!_stop.Wait(_interval));
+            show();
+        }
+#pragma warning disable CA1031 // A display is never worth the work that it shows.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+        }
+    }
 
-                context.Refresh(); // the state that stays on the screen
-            });
-        }
-        catch (IOException)
+    private void DrawLive()
+    {
+        _cursorHidden = true;
+        _console.Live(new ProgressLine(_meter)).Start(context =>
         {
-            // The terminal is gone; the work goes on.
-        }
-        finally
-        {
-            _cursorHidden = false;
-        }
+            do
+            {
+                context.Refresh();
+            }
+            while (!_stop.Wait(_interval));
+
+            context.Refresh(); // the state that stays on the screen
+        });
     }
 
     private void WritePlain()
     {
-        try
+        while (!_stop.Wait(_interval))
         {
-            while (!_stop.Wait(_interval))
-            {
-                WriteState();
-            }
-
             WriteState();
         }
-        catch (IOException)
-        {
-            // Nobody reads any more; the work goes on.
-        }
+
+        WriteState();
 
         void WriteState()
         {

@@ -13,7 +13,7 @@ namespace Loci.Evaluation;
 /// <remarks>Must be used by one thread at a time.</remarks>
 public sealed class LanguageEvaluationModel : IEvaluationModel
 {
-    private const int PieceLength = 2048; // tokens between looks at the cancellation
+    private const int PieceLength = 256; // tokens between looks at the cancellation
     private const int MostTogether = 32;
     private const int MostTokensTogether = 256;
 

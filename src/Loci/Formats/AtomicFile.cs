@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -15,6 +16,15 @@ public static class AtomicFile
 {
     private const int BufferSize = 1 << 16;
     private const string Marker = ".tmp-";
+    private static readonly ConcurrentDictionary<string, bool> s_aside = []; // files that a process which ends now would leave behind
+
+    static AtomicFile() => AppDomain.CurrentDomain.ProcessExit += (_, _) =>
+    {
+        foreach (var aside in s_aside.Keys)
+        {
+            TryDelete(aside);
+        }
+    };
 
     /// <summary>Replaces <paramref name="path"/> by what <paramref name="write"/> writes.</summary>
     /// <param name="path">The file to create or replace; its folder must exist. A symbolic link is followed.</param>
@@ -98,6 +108,7 @@ public static class AtomicFile
         // Held until after the rename, so that no other writer takes it for a leftover; Windows renames an open file only if deletion is shared.
         FileShare share = OperatingSystem.IsWindows() ? FileShare.Delete : FileShare.None;
         FileStream stream = new(aside, FileMode.CreateNew, FileAccess.ReadWrite, share, BufferSize);
+        s_aside[aside] = true;
         try
         {
             write(stream);
@@ -114,6 +125,10 @@ public static class AtomicFile
         {
             Discard(stream, aside);
             throw;
+        }
+        finally
+        {
+            s_aside.TryRemove(aside, out _);
         }
 
         FlushFolder(folder);
@@ -139,6 +154,11 @@ public static class AtomicFile
         {
         }
 
+        TryDelete(aside);
+    }
+
+    private static void TryDelete(string aside)
+    {
         try
         {
             File.Delete(aside);

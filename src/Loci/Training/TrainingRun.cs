@@ -222,6 +222,11 @@ public sealed class TrainingRun : IDisposable
         return new TrainingOutcome(complete, Trainer.Step, Trainer.Tokens, _bestLoss, _bestStep, Trainer.Elapsed);
     }
 
+    /// <summary>Adds a line to the log of the run.</summary>
+    /// <param name="text">Words for a person.</param>
+    /// <exception cref="LociException">The log cannot be written.</exception>
+    public void AddMessage(string text) => _metrics.Append(new MetricsRecord(MetricsKind.Message, Trainer.Step) { Text = text });
+
     /// <inheritdoc/>
     public void Dispose()
     {
