@@ -33,9 +33,33 @@ internal static class Cli
         return process;
     }
 
-    private static Process StartOpen(string[] arguments)
+    /// <summary>Starts the program with a standard input that stays open until somebody closes it.</summary>
+    public static Process StartOpen(params string[] arguments) => Start("dotnet", [Program, .. arguments]);
+
+    /// <summary>Runs the program in a shell, which redirects or closes its streams as in <c>2>&amp;-</c>.</summary>
+    public static CliResult RunInShell(string redirections, params string[] arguments)
     {
-        ProcessStartInfo information = new("dotnet")
+        using var process = StartInShell("", redirections, arguments);
+        process.StandardInput.Close();
+        return Finish(process);
+    }
+
+    /// <summary>Starts the program in a shell that does something first.</summary>
+    public static Process StartInShell(string before, string redirections, params string[] arguments) =>
+        Start("/bin/sh", ["-c", $"{before} exec dotnet \"$0\" \"$@\" {redirections}", Program, .. arguments]);
+
+    /// <summary>Sends a signal.</summary>
+    public static void Signal(Process process, string signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]);
+        kill.WaitForExit();
+    }
+
+    private static string Program => Path.Combine(AppContext.BaseDirectory, "Loci.Cli.dll");
+
+    private static Process Start(string program, string[] arguments)
+    {
+        ProcessStartInfo information = new(program)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -44,7 +68,6 @@ internal static class Cli
             StandardErrorEncoding = Encoding.UTF8,
             StandardInputEncoding = new UTF8Encoding(false),
         };
-        information.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Loci.Cli.dll"));
         foreach (var argument in arguments)
         {
             information.ArgumentList.Add(argument);

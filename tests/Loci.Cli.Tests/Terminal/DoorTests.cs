@@ -15,6 +15,7 @@ public sealed class DoorTests
         { new FileNotFoundException("Could not find x."), 1, "error: Could not find x." },
         { new UnauthorizedAccessException("Access denied"), 1, "error: Access denied." },
         { new AggregateException(new LociException("a.")), 1, "error: a." },
+        { new OutputException("Standard output cannot be written: x"), 1, "error: Standard output cannot be written: x." },
         { new TypeInitializationException("T", new LociException("b.")), 1, "error: b." },
     };
 
@@ -45,10 +46,13 @@ public sealed class DoorTests
     public void ResultsPassThrough()
     {
         Assert.Equal(7, Door.Run(() => 7));
-        Assert.Equal(8, Door.RunAsync(async () =>
-        {
-            await Task.Yield();
-            return 8;
-        }));
+    }
+
+    [Fact]
+    public void ClosedPipeIsAQuietEnd()
+    {
+        using StringWriter error = new();
+        Assert.Equal(0, Door.Report(new OutputException("x") { IsClosedPipe = true }, error, debug: true));
+        Assert.Equal("", error.ToString());
     }
 }

@@ -28,9 +28,9 @@ internal static class SignalChild
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } mode)
         {
-            Environment.Exit(Door.Run(() =>
+            Environment.Exit(Door.Open(() =>
             {
-                using Interruption interruption = new();
+                using var interruption = Interruption.OfTraining(Console.Error.WriteLine);
                 Console.WriteLine("ready");
                 interruption.Token.WaitHandle.WaitOne(TimeSpan.FromSeconds(20));
                 Console.WriteLine("saving");
