@@ -40,7 +40,8 @@ internal static class AskCommand
             var begun = Stopwatch.GetTimestamp();
             var (start, keeps) = (session.Position, result.GetValue(keep));
             using var interruption = Interruption.OfText();
-            if (!SessionReader.Read(session, [.. start == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(text)], interruption.Token))
+            int[] tokens = [.. start == 0 ? [loaded.Tokenizer.EndOfTextId] : Array.Empty<int>(), .. loaded.Tokenizer.Encode(text)];
+            if (!SessionReader.Read(session, tokens, interruption.Token))
             {
                 if (keeps)
                 {

@@ -161,7 +161,8 @@ internal sealed class ChatCommand
             using var interruption = Interruption.OfText();
             var begun = Stopwatch.GetTimestamp();
             var start = session.Position;
-            if (!SessionReader.Read(session, [.. start == 0 ? [tokenizer.EndOfTextId] : Array.Empty<int>(), .. tokenizer.Encode(line + "\n")], interruption.Token))
+            int[] asked = [.. start == 0 ? [tokenizer.EndOfTextId] : Array.Empty<int>(), .. tokenizer.Encode(line + "\n")];
+            if (!SessionReader.Read(session, asked, interruption.Token))
             {
                 session.Rewind(start);
                 Save();

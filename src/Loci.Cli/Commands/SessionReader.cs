@@ -4,7 +4,9 @@ using Loci.Inference;
 
 namespace Loci.Cli.Commands;
 
-/// <summary>Reads long texts, in pieces short enough for a signal to be heard at once. A session's bits do not depend on how a text is split.</summary>
+/// <summary>
+/// Reads long texts, in pieces short enough for a signal to be heard at once. A session's bits do not depend on how a text is split.
+/// </summary>
 internal static class SessionReader
 {
     private const int MostTokens = 256; // where a step of a session ends anyway
@@ -32,7 +34,8 @@ internal static class SessionReader
     /// <param name="measured">Is told how well they were predicted, which takes time; null leaves it out.</param>
     /// <param name="cancellationToken">Stops it between pieces.</param>
     /// <returns>How many tokens were read.</returns>
-    public static int Read(Session session, ReadOnlySpan<int> tokens, Action<int>? progress, Measured? measured, CancellationToken cancellationToken)
+    public static int Read(
+        Session session, ReadOnlySpan<int> tokens, Action<int>? progress, Measured? measured, CancellationToken cancellationToken)
     {
         var losses = measured is null ? [] : new float[MostTokens];
         var (done, length) = (0, MostTokens);

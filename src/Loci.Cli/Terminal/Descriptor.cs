@@ -14,17 +14,21 @@ internal static class Descriptor
     public static bool IsOpen(int descriptor) => OperatingSystem.IsWindows() || Native.Control(descriptor, GetFlags) >= 0;
 
     /// <summary>
-    /// Whether whoever started the process gave it a descriptor, to be asked before the program opens files. One that was closed may have been taken by the runtime, whose own
-    /// files are closed in programs that a process starts; those that it was started with cannot be.
+    /// Whether whoever started the process gave it a descriptor, to be asked before the program opens files. One that was closed may have
+    /// been taken by the runtime, whose files have the mark that closes them in programs that a process starts; what a process was started
+    /// with cannot have it.
     /// </summary>
-    public static bool IsInherited(int descriptor) => OperatingSystem.IsWindows() || (Native.Control(descriptor, GetFlags) is >= 0 and var flags && (flags & CloseOnExec) == 0);
+    public static bool IsInherited(int descriptor) =>
+        OperatingSystem.IsWindows() || (Native.Control(descriptor, GetFlags) is >= 0 and var flags && (flags & CloseOnExec) == 0);
 
     /// <summary>Whether the file behind a descriptor could store what was written to it: some file systems say no only here.</summary>
-    public static bool TryComplete(int descriptor) => OperatingSystem.IsWindows() || (Native.Duplicate(descriptor) is >= 0 and var copy && Native.Close(copy) == 0);
+    public static bool TryComplete(int descriptor) =>
+        OperatingSystem.IsWindows() || (Native.Duplicate(descriptor) is >= 0 and var copy && Native.Close(copy) == 0);
 
     /// <summary>Writes bytes.</summary>
     /// <returns>How many were written; negative where it failed.</returns>
-    public static nint Write(int descriptor, ReadOnlySpan<byte> bytes) => Native.Write(descriptor, in MemoryMarshal.GetReference(bytes), bytes.Length);
+    public static nint Write(int descriptor, ReadOnlySpan<byte> bytes) =>
+        Native.Write(descriptor, in MemoryMarshal.GetReference(bytes), bytes.Length);
 
     private static class Native
     {

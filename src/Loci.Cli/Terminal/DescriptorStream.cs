@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// Writes to standard output or standard error. The console's own streams take a closed pipe for success, which here is a failure as any other; the first one is kept.
+/// Writes to standard output or standard error. The console's own streams take a closed pipe for success, which here is a failure as any
+/// other; the first one is kept.
 /// </summary>
 /// <param name="descriptor">1 or 2.</param>
 /// <param name="isOpen">Whether the process was given it.</param>
@@ -14,7 +15,8 @@ internal sealed class DescriptorStream(int descriptor, bool isOpen, Action<Outpu
     private static readonly int s_wouldBlock = OperatingSystem.IsMacOS() ? 35 : 11;
     private static readonly TimeSpan WaitForReader = TimeSpan.FromMilliseconds(5);
 
-    private readonly Stream? _console = !OperatingSystem.IsWindows() ? null : descriptor == 1 ? Console.OpenStandardOutput() : Console.OpenStandardError();
+    private readonly Stream? _console =
+        !OperatingSystem.IsWindows() ? null : descriptor == 1 ? Console.OpenStandardOutput() : Console.OpenStandardError();
 
     /// <summary>Why it cannot be written to any more; null as long as it can.</summary>
     public OutputException? Failure { get; private set; }
@@ -114,5 +116,8 @@ internal sealed class DescriptorStream(int descriptor, bool isOpen, Action<Outpu
     }
 
     private OutputException Failed(int error) =>
-        new($"{Name} cannot be written: {Marshal.GetPInvokeErrorMessage(error)}; send it elsewhere, or make room.") { IsClosedPipe = error == Descriptor.BrokenPipe };
+        new($"{Name} cannot be written: {Marshal.GetPInvokeErrorMessage(error)}; send it elsewhere, or make room.")
+        {
+            IsClosedPipe = error == Descriptor.BrokenPipe,
+        };
 }

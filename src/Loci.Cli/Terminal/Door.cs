@@ -1,8 +1,8 @@
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// The outermost frame of the command line, through which every command goes: signals end it, standard output and standard error are safe to write to, and every failure
-/// leaves as one sentence on standard error and an exit code, never as a stack trace.
+/// The outermost frame of the command line, through which every command goes: signals end it, standard output and standard error are
+/// safe to write to, and every failure leaves as one sentence on standard error and an exit code, never as a stack trace.
 /// </summary>
 internal static class Door
 {

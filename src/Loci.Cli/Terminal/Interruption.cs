@@ -1,8 +1,9 @@
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// A command in charge of how it ends: from here until it is disposed, the first signal cancels <see cref="Token"/> so that the command can finish what must not be lost,
-/// and the second leaves at once, which is safe because files are replaced atomically. Where no command is in charge, the first signal leaves at once.
+/// A command in charge of how it ends: from here until it is disposed, the first signal cancels <see cref="Token"/> so that the command
+/// can finish what must not be lost, and the second leaves at once, which is safe because files are replaced atomically. Where no command
+/// is in charge, the first signal leaves at once.
 /// </summary>
 internal sealed class Interruption : IDisposable
 {

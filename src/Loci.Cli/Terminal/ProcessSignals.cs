@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// What signals do to the process. SIGINT (Ctrl+C), SIGTERM (a polite kill) and SIGHUP (the terminal was closed) end it at once with 128 and the signal's number as the
-/// exit code, wherever it is, unless a command has taken charge with an <see cref="Interruption"/>.
+/// What signals do to the process. SIGINT (Ctrl+C), SIGTERM (a polite kill) and SIGHUP (the terminal was closed) end it at once with 128
+/// and the signal's number as the exit code, wherever it is, unless a command has taken charge with an <see cref="Interruption"/>.
 /// </summary>
 /// <param name="leave">Ends the process with an exit code.</param>
 /// <param name="clock">Tells the time between signals.</param>
@@ -37,12 +37,18 @@ internal sealed class ProcessSignals(Action<int> leave, TimeProvider clock)
     internal void OnSignal(PosixSignalContext context)
     {
         context.Cancel = true;
-        var code = context.Signal switch { PosixSignal.SIGHUP => Door.HungUp, PosixSignal.SIGTERM => Door.Terminated, _ => Door.Interrupted };
+        var code = context.Signal switch
+        {
+            PosixSignal.SIGHUP => Door.HungUp,
+            PosixSignal.SIGTERM => Door.Terminated,
+            _ => Door.Interrupted,
+        };
         List<Interruption> stopping;
         lock (_lock)
         {
             stopping = _inCharge.FindAll(one => !one.Requested);
-            if (stopping.Count == 0 && _inCharge.Count > 0 && (context.Signal == PosixSignal.SIGHUP || clock.GetElapsedTime(_stoppedAt) < SameRequest))
+            var isSame = context.Signal == PosixSignal.SIGHUP || clock.GetElapsedTime(_stoppedAt) < SameRequest;
+            if (stopping.Count == 0 && _inCharge.Count > 0 && isSame)
             {
                 return; // nobody asked again
             }

@@ -4,8 +4,9 @@ using System.Text.Json;
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// What is behind <see cref="Console"/>. Standard output is what people asked for: a write that fails ends the command. Standard error is the display: the first write that
-/// fails makes it silent, and nothing else. A stream that was closed when the process began is never written to or read, because by now another file may have its place.
+/// What is behind <see cref="Console"/>. Standard output is what people asked for: a write that fails ends the command. Standard error is
+/// the display: the first write that fails makes it silent, and nothing else. A stream that was closed when the process began is never
+/// written to or read, because by now another file may have its place.
 /// </summary>
 internal static class StandardStreams
 {
@@ -59,7 +60,7 @@ internal static class StandardStreams
         Console.Out.Write(Encoding.UTF8.GetString(text.GetBuffer(), 0, (int)text.Length) + "\n");
     }
 
-    /// <summary>Takes the places of closed streams, which the next files would get: what others write to standard error would go there.</summary>
+    /// <summary>Takes the places of closed streams, so that no file of ours gets what others write to standard error.</summary>
     private static void KeepFilesAway()
     {
         while (!(Descriptor.IsOpen(0) && Descriptor.IsOpen(1) && Descriptor.IsOpen(2)))
@@ -74,9 +75,10 @@ internal static class StandardStreams
         return new StreamWriter(stream, encoding is UTF8Encoding ? new UTF8Encoding(false) : encoding, 256) { AutoFlush = true };
     }
 
-    /// <summary>Standard input of a process that was started without: at its end for who reads lines, and missing for who needs a text.</summary>
+    /// <summary>Standard input of a process that was started without: at its end for lines, missing for who needs a text.</summary>
     private sealed class ClosedInput : TextReader
     {
-        public override string ReadToEnd() => throw new LociException("Standard input is closed: send the text through a pipe, or give it in the command.");
+        public override string ReadToEnd() =>
+            throw new LociException("Standard input is closed: send the text through a pipe, or give it in the command.");
     }
 }
