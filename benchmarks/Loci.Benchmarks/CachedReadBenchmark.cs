@@ -1,5 +1,9 @@
 using System.Diagnostics;
 using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -64,7 +68,7 @@ internal static class CachedReadBenchmark
             var logDecay = tape.FromHost(new Shape(rows, Heads), decay, true);
             var tau = tape.FromHost(new Shape(Heads), temperature, true);
             var start = Stopwatch.GetTimestamp();
-            var scan = MemoryScan.Apply(tape, plan, q, k, v, Heads, logDecay);
+            var scan = ScalarGatedScan.Apply(tape, plan, q, k, v, Heads, logDecay);
             var y = aggregation switch
             {
                 "none" => scan.Output,

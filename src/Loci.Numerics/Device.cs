@@ -1,8 +1,8 @@
 namespace Loci.Numerics;
 
 /// <summary>
-/// The machine that tensors live on: it owns their memory and runs one method per kernel. Operations speak only to it, so a port to other
-/// hardware is a subclass of this class and nothing else. Kernels take shapes as plain numbers; they are checked by the operations that call them.
+/// The machine that tensors live on: it owns their memory and runs kernels, the basic ones by a method each, those of other projects by their type. Operations speak only
+/// to it. Kernels take shapes as plain numbers; they are checked by the operations that call them.
 /// </summary>
 public abstract partial class Device : IDisposable
 {
@@ -40,6 +40,9 @@ public abstract partial class Device : IDisposable
     protected virtual void Dispose(bool disposing)
     {
     }
+
+    /// <summary>Runs a kernel.</summary>
+    internal abstract void Launch<TKernel, TArguments>(in TArguments arguments) where TKernel : IKernel<TArguments>;
 
     /// <summary>Sets every element to <paramref name="value"/>.</summary>
     internal abstract void Fill(DeviceSpan<float> destination, float value);

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

@@ -28,25 +28,6 @@ public sealed class LayerOperationTests
         x => [Matrix.Map(x[0], value => value * (double)-0.3f)]);
 
     [Theory]
-    [MemberData(nameof(Shapes))]
-    public void DecayByRates(int rows, int columns) => OperationCheck.Run(
-        [Input.Random(1, new Shape(rows, columns)), Input.Random(2, new Shape(columns))],
-        (tape, x) => [RateDecay.Apply(tape, x[0], x[1])],
-        x =>
-        {
-            var y = new Real[rows, columns];
-            for (var row = 0; row < rows; row++)
-            {
-                for (var column = 0; column < columns; column++)
-                {
-                    y[row, column] = -x[0][row, column] * Real.Exp(x[1][0, column]);
-                }
-            }
-
-            return [y];
-        });
-
-    [Theory]
     [MemberData(nameof(HeadShapes))]
     public void RmsNormPerHead(int rows, int heads, int width) => OperationCheck.Run(
         [Input.Random(1, new Shape(rows, heads * width)), Input.Random(2, new Shape(heads * width), 0.5, 1)],

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Reflection;
 using Loci.Cli.Terminal;
 using Loci.Evaluation;
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Cli.Commands;

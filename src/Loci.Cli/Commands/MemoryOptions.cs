@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
 using Loci.Inference;
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Cli.Commands;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Memories;
+using Loci.Memory.Rules.Deep;
 using Loci.Models;
 using Loci.Numerics.Operations;
 

@@ -147,10 +147,10 @@ public sealed unsafe partial class CpuDevice
         {
             var width = state->Width;
             float* k = state->A + offset, removed = state->Y + offset;
-            MemoryVector.Multiply(k, state->C + column, removed, width);
+            Blas1.Multiply(k, state->C + column, removed, width);
 
             // A key of zeros removes nothing.
-            MemoryVector.Scale(1 / MathF.Max(MathF.Sqrt(Lanes.Dot(removed, removed, width)), 1e-12f), removed, removed, width);
+            Blas1.Scale(1 / MathF.Max(MathF.Sqrt(Lanes.Dot(removed, removed, width)), 1e-12f), removed, removed, width);
             Write(k, state->B + offset, state->D + column, width, state->Z + offset);
         }
 
@@ -184,7 +184,7 @@ public sealed unsafe partial class CpuDevice
         static void Body(void* pointer, int index, int worker) => ForGroups((RwkvWork*)pointer, index, &Group);
 
         static void Group(RwkvWork* state, long offset, int column) =>
-            MemoryVector.AddScaled(Product(state->A + offset, state->B + offset, state->C + column, state->Width), state->D + offset, state->Y + offset, state->Width);
+            Blas1.AddScaled(Product(state->A + offset, state->B + offset, state->C + column, state->Width), state->D + offset, state->Y + offset, state->Width);
 
         static float Product(float* q, float* k, float* gain, int width)
         {

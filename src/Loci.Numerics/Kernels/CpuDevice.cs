@@ -34,6 +34,9 @@ public sealed unsafe partial class CpuDevice : Device
     /// <summary>Number of threads that kernels use.</summary>
     public int Threads => _workers.ThreadCount;
 
+    /// <summary>The threads that kernels run on.</summary>
+    internal Workers Workers => _workers;
+
     /// <inheritdoc/>
     public override string Description
     {
@@ -97,6 +100,8 @@ public sealed unsafe partial class CpuDevice : Device
         // A span holds at most int.MaxValue elements, which the check above has bounded.
         new ReadOnlySpan<T>((void*)source.Address, (int)source.Length).CopyTo(destination);
     }
+
+    internal override void Launch<TKernel, TArguments>(in TArguments arguments) => TKernel.Run(this, arguments);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

@@ -2,7 +2,7 @@ using Loci.Numerics.Buffers;
 
 namespace Loci.Numerics.Kernels;
 
-/// <summary>Per-thread scratch of the memory kernels: grows to the largest request and is then reused.</summary>
+/// <summary>Per-thread scratch of kernels: grows to the largest request and is then reused.</summary>
 internal static unsafe class KernelScratch
 {
     [ThreadStatic]

@@ -1,3 +1,5 @@
+using Loci.Memory.Rules;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,3 +1,4 @@
+using Loci.Memory.Routing;
 using Loci.Numerics;
 
 namespace Loci.Caching;
@@ -5,7 +6,7 @@ namespace Loci.Caching;
 /// <summary>Router keys in few bits, to find the segments of sparse selective caching: [H, capacity, block], grown by doubling. Forks copy it: it is small beside the states.</summary>
 internal sealed class KeyIndex(Device device, int heads, int width) : IDisposable
 {
-    private readonly long _blockLength = Device.IndexBlockLength(width);
+    private readonly long _blockLength = KeyIndexLayout.BlockLength(width);
 
     /// <summary>Blocks of a head that there is room for.</summary>
     public int Capacity { get; private set; }
@@ -18,7 +19,7 @@ internal sealed class KeyIndex(Device device, int heads, int width) : IDisposabl
     /// <summary>Takes up the key of a slot, [H, d]; what slots behind it held no longer counts.</summary>
     public void Set(int slot, DeviceSpan<float> key)
     {
-        if (slot / Device.IndexedSlots >= Capacity)
+        if (slot / KeyIndexLayout.BlockSlots >= Capacity)
         {
             Grow(Math.Max(1, 2 * Capacity));
         }

@@ -1,6 +1,11 @@
 using Loci.Inference;
 using Loci.Layers;
 using Loci.Memories;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
+using Loci.Memory.Store;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -79,7 +84,7 @@ internal sealed class RecurrentCache : IDisposable
         }
 
         _decoded = _format == StateFormat.Float32 ? default : device.Allocate<float>(memory.StateLength);
-        _states = _store.AddRows(Device.StoredLength(_format, memory.StateLength, width), true);
+        _states = _store.AddRows(_format.StoredLength(memory.StateLength, width), true);
         _pooledKeys = _isRouted ? _store.AddRows(_dimension) : null;
         _keySums = _isRouted && _mergesStates ? _store.AddRows(_dimension) : null;
         _keyIndex = reader is SparseSelectiveCaching && !_mergesStates ? new KeyIndex(device, heads, width) : null;
@@ -300,30 +305,35 @@ internal sealed class RecurrentCache : IDisposable
             var gates = (long)_plan.GateCount * _heads;
             arguments.IsGated = true;
             arguments.Options = router.Options;
-            arguments.Routing = tape.Rows(routing.Queries, row, rows).Data;
-            arguments.Keys = tape.Rows(routing.Keys, row, rows).Data;
-            arguments.Temperature = router.Temperature.Data;
-            arguments.OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default;
+            arguments.Router = new RouterArguments
+            {
+                Plan = _plan,
+                Options = router.Options,
+                Width = _width,
+                Queries = tape.Rows(routing.Queries, row, rows).Data,
+                Keys = tape.Rows(routing.Keys, row, rows).Data,
+                Temperature = router.Temperature.Data,
+                OnlineBias = _averages ? _onlineBias : router.OnlineBias?.Data ?? default,
+                Scores = tape.Allocate(gates),
+                Gates = tape.Allocate(gates),
+                InitialKeys = _keySum,
+                InitialCount = position,
+            };
             if (_visibleCount == slots)
             {
-                arguments.KeyPages = _pooledKeys!.Pages;
-                arguments.Index = _keyIndex?.Data ?? default;
-                arguments.IndexCapacity = _keyIndex?.Capacity ?? 0;
+                arguments.Router.KeyPages = _pooledKeys!.Pages;
+                arguments.Router.Index = _keyIndex?.Data ?? default;
+                arguments.Router.IndexCapacity = _keyIndex?.Capacity ?? 0;
             }
             else
             {
                 // Pages and index are of all slots.
-                arguments.PooledKeys = tape.Allocate((long)slots * _dimension);
+                arguments.Router.PooledKeys = tape.Allocate((long)slots * _dimension);
                 foreach (var slot in _visible.AsSpan(0, _visibleCount))
                 {
-                    _device.Copy(_pooledKeys![slot], arguments.PooledKeys.Slice((long)slot * _dimension, _dimension));
+                    _device.Copy(_pooledKeys![slot], arguments.Router.PooledKeys.Slice((long)slot * _dimension, _dimension));
                 }
             }
-
-            arguments.Scores = tape.Allocate(gates);
-            arguments.Gates = tape.Allocate(gates);
-            arguments.InitialKeys = _keySum;
-            arguments.InitialCount = position;
         }
         else if (_sumsStates)
         {
@@ -332,14 +342,19 @@ internal sealed class RecurrentCache : IDisposable
 
         if (_isSoup)
         {
-            _device.DeepSoup(new DeepArguments { Plan = _plan, Options = _memory.Network!, OnlineWeights = _memory.State, KeptEvery = 1 }, arguments);
+            _device.Launch<DeepSoupKernel.Forward, DeepSoupArguments>(new()
+            {
+                Scan = new() { Plan = _plan, Options = _memory.Network!, KeptEvery = 1 },
+                Read = arguments,
+                OnlineWeights = _memory.State,
+            });
         }
         else
         {
-            _device.CachedRead(arguments);
+            _device.Launch<CachedReadKernel.Forward, ReadArguments>(arguments);
         }
 
-        Observer?.Observe(_device, arguments.Gates, rows, _heads, _lengths, _visible.AsSpan(0, _visibleCount), position);
+        Observer?.Observe(_device, arguments.Router.Gates, rows, _heads, _lengths, _visible.AsSpan(0, _visibleCount), position);
     }
 
     private void PlanRead(int rows, int slots)

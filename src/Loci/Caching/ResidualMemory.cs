@@ -1,3 +1,7 @@
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Text.Json.Serialization;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 
 namespace Loci.Caching;

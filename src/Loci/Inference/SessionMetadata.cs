@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Inference;

@@ -1,3 +1,4 @@
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Inference;

@@ -1,5 +1,7 @@
 using Loci.Caching;
 using Loci.Memories;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 
 namespace Loci.Layers;
@@ -50,7 +52,7 @@ internal sealed class LogLinearBlock
         Keep(tape, lambda, _lambda, row, rows, position);
         Keep(tape, gates.LogDecay, _logDecay, row, rows, position);
         Keep(tape, gates.WriteGate, _writeGate, row, rows, position);
-        _device.LogLinearRead(new LogLinearArguments
+        _device.Launch<LogLinearReadKernel.Forward, LogLinearArguments>(new()
         {
             Plan = plan,
             Heads = _heads,

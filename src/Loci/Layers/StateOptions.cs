@@ -1,4 +1,5 @@
 using Loci.Inference;
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Layers;

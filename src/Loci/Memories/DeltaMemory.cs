@@ -1,4 +1,6 @@
 using Loci.Caching;
+using Loci.Memory.Rules.Delta;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -38,9 +40,8 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
         }
 
         protected override void Advance(Tape tape, DeviceSpan<float> state, int row, int rows, DeviceSpan<float> online) =>
-            Device.MatrixStream(new StreamArguments
+            Device.Launch<DeltaStep, DeltaStepArguments>(new()
             {
-                Rule = MatrixRule.Delta,
                 Rows = rows,
                 Heads = heads,
                 Width = width,
@@ -48,7 +49,7 @@ internal sealed class DeltaMemory(Device device, int heads, int width, GateProje
                 Keys = Keys(tape, row, rows),
                 Values = Values(tape, row, rows),
                 LogDecay = RowsOf(tape, _logDecay, row, rows),
-                WriteGate = RowsOf(tape, _beta, row, rows),
+                Beta = RowsOf(tape, _beta, row, rows),
                 State = state,
                 Output = online,
             });

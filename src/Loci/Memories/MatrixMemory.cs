@@ -1,4 +1,7 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -17,7 +20,7 @@ internal sealed class MatrixMemory(Device device, int heads, MemoryGates gates) 
     internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
     {
         var values = gates.Compute(tape, x);                                                                 // [rows, H] each
-        var scan = MemoryScan.Apply(tape, plan, q, k, v, heads, values.LogDecay, values.PreviousGate, values.WriteGate);
+        var scan = ScalarGatedScan.Apply(tape, plan, q, k, v, heads, values.LogDecay, values.PreviousGate, values.WriteGate);
         return reader is LogLinearAttention levels
             ? LogLinearRead.Apply(tape, plan, scan.States, q, k, v, levels.Weights(tape, x), heads, values.LogDecay, values.WriteGate)
             : reader.Read(tape, plan, scan, q, routing);

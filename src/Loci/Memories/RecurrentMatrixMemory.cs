@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.ScalarGated;
 using Loci.Numerics;
 
 namespace Loci.Memories;
@@ -12,7 +13,7 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
     private readonly int _dimension;
     private readonly DeviceSpan<float> _previous;     // k and v of the row before, [2, D]
     private readonly DeviceSpan<float> _boundary;     // k and v of the row before the online segment, [2, D]
-    private readonly DeviceSpan<float> _tail;         // of the online segment, see StreamArguments, [2H]
+    private readonly DeviceSpan<float> _tail;         // of the online segment, see ScalarGatedStepArguments, [2H]
     private readonly DeviceSpan<float> _scaledKey;    // scratch, [d]
     private readonly SharedRows _tails;               // [slots, 2H + 2D]: tail, then boundary
     private readonly float[] _hostTail;
@@ -128,7 +129,7 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online)
     {
-        Device.MatrixStream(new StreamArguments
+        Device.Launch<ScalarGatedStep, ScalarGatedStepArguments>(new()
         {
             Rows = rows,
             Heads = _heads,

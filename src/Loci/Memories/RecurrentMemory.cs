@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.Deep;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,3 +1,4 @@
+using Loci.Memory.Rules.Deep;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

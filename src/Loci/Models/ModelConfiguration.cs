@@ -5,6 +5,7 @@ using Loci.Caching;
 using Loci.Data;
 using Loci.Formats;
 using Loci.Memories;
+using Loci.Memory.Routing;
 using Loci.Numerics;
 
 namespace Loci.Models;

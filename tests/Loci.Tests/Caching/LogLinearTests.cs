@@ -1,4 +1,7 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 using Loci.Reference;
@@ -39,7 +42,7 @@ public sealed class LogLinearTests
         Tensor Input(float[] values, int columns) => tape.FromHost(new Shape(rows, columns), values, true);
         Tensor tq = Input(q, Columns), tk = Input(k, Columns), tv = Input(v, Columns), tLambda = Input(lambda, Heads * levels);
         Tensor? tDecay = decays ? Input(decay, Heads) : null, tWrite = writes ? Input(write, Heads) : null;
-        var scan = MemoryScan.Apply(tape, plan, tq, tk, tv, Heads, tDecay, null, tWrite);
+        var scan = ScalarGatedScan.Apply(tape, plan, tq, tk, tv, Heads, tDecay, null, tWrite);
         var y = LogLinearRead.Apply(tape, plan, scan.States, tq, tk, tv, tLambda, Heads, tDecay, tWrite);
         Tape.Keep(y);
         var actual = tape.ToHost(y);
@@ -100,8 +103,8 @@ public sealed class LogLinearTests
         Segmentation.None.Plan(whole, layout, 4);
         Tensor Input(float[] values) => tape.FromHost(new Shape(Rows, values.Length / Rows), values);
         Tensor q = Input(Values(Rows * Width)), k = Input(Values(Rows * Width)), v = Input(Values(Rows * Width)), a = Input(decay), lambda = Input(ones);
-        var expected = tape.ToHost(MemoryScan.Apply(tape, whole, q, k, v, 1, a).Output);
-        var actual = tape.ToHost(LogLinearRead.Apply(tape, plan, MemoryScan.Apply(tape, plan, q, k, v, 1, a).States, q, k, v, lambda, 1, a));
+        var expected = tape.ToHost(ScalarGatedScan.Apply(tape, whole, q, k, v, 1, a).Output);
+        var actual = tape.ToHost(LogLinearRead.Apply(tape, plan, ScalarGatedScan.Apply(tape, plan, q, k, v, 1, a).States, q, k, v, lambda, 1, a));
         Compare("output", [.. expected.Select(x => (double)x)], actual);
     }
 

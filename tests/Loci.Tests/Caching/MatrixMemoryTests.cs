@@ -1,4 +1,10 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules.Delta;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Rules.VectorGated;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 using Loci.Reference;
@@ -214,7 +220,7 @@ public sealed class MatrixMemoryTests
         segmentation.Plan(plan, new SequenceLayout(1, 23), 4);
         Assert.Throws<ArgumentException>(() => DeltaScan.Apply(tape, plan, x, x, x, 2, gate));
         segmentation.Plan(plan, new SequenceLayout(1, 23), 4, rewrites: true);
-        Assert.Throws<ArgumentException>(() => Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, x, x, x, 2, gate));
+        Assert.Throws<ArgumentException>(() => ScalarGatedScan.Apply(tape, plan, x, x, x, 2, gate));
         Assert.Throws<ArgumentException>(() => VectorGatedScan.Apply(tape, plan, x, x, x, 2, x));
         Assert.Throws<ArgumentException>(() => VectorGatedScan.Apply(tape, plan, x, x, x, 2, gate));
     }
@@ -384,7 +390,7 @@ public sealed class MatrixMemoryTests
             {
                 Rule.Delta or Rule.GatedDelta => DeltaScan.Apply(tape, plan, q, k, v, heads, tensors["l"], Optional("log decay")),
                 Rule.VectorGated => VectorGatedScan.Apply(tape, plan, q, k, v, heads, tensors["log decay"]),
-                _ => Loci.Numerics.Operations.MemoryScan.Apply(tape, plan, q, k, v, heads, Optional("log decay"), Optional("b"), Optional("l")),
+                _ => ScalarGatedScan.Apply(tape, plan, q, k, v, heads, Optional("log decay"), Optional("b"), Optional("l")),
             };
             var options = new CachedReadOptions(heads, settings.Shared, settings.Aggregation == Aggregation.SparseSelective ? 2 : 0, settings.Key);
             var y = settings.Aggregation == Aggregation.None ? scan.Output : settings.IsRouted

@@ -159,7 +159,7 @@ public sealed class RwkvMemoryTests
             {
                 Real[][] q = Rows(_q, head), k = Rows(_k, head), v = Rows(_v, head);
                 var rwkv5 = _version == 5 ? new Rwkv5Memory(k, v, Rows(_logDecay, head)[0], Rows(_ownGain, head)[0]) : null;
-                var memory = rwkv5 ?? (Memory)new Rwkv7Memory(k, v, Rows(_logDecay, head), Rows(_removalKeys, head), Rows(_removalRates, head));
+                var memory = rwkv5 ?? (PlainMemory)new Rwkv7Memory(k, v, Rows(_logDecay, head), Rows(_removalKeys, head), Rows(_removalRates, head));
                 List<MemoryState> past = [];
                 var state = memory.Initial;
                 for (var t = 0; t < _tokens; t++)

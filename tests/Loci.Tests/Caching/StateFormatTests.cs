@@ -1,3 +1,4 @@
+using Loci.Memory.Store;
 using Loci.Numerics;
 using Xunit;
 
@@ -79,16 +80,16 @@ public sealed class StateFormatTests
     [Fact]
     public void FewerBitsTakeLessRoom()
     {
-        Assert.Equal(12 * 64 * 64, Device.StoredLength(StateFormat.Float32, 12 * 64 * 64, 64));
-        Assert.Equal(((12 * 64 * 4) + (12 * 64 * 64 * 2)) / 4, Device.StoredLength(StateFormat.Float16, 12 * 64 * 64, 64));
-        Assert.Equal(((12 * 64 * 4) + (12 * 64 * 64)) / 4, Device.StoredLength(StateFormat.Int8, 12 * 64 * 64, 64));
+        Assert.Equal(12 * 64 * 64, StateFormat.Float32.StoredLength(12 * 64 * 64, 64));
+        Assert.Equal(((12 * 64 * 4) + (12 * 64 * 64 * 2)) / 4, StateFormat.Float16.StoredLength(12 * 64 * 64, 64));
+        Assert.Equal(((12 * 64 * 4) + (12 * 64 * 64)) / 4, StateFormat.Int8.StoredLength(12 * 64 * 64, 64));
     }
 
     private static float[] Decode(StateFormat format, float[] values, int width, int first, int count)
     {
         using var device = new CpuDevice(1);
         var state = device.Allocate<float>(values.Length);
-        var stored = device.Allocate<float>(Device.StoredLength(format, values.Length, width));
+        var stored = device.Allocate<float>(format.StoredLength(values.Length, width));
         var back = device.Allocate<float>(values.Length);
         device.CopyFromHost<float>(values, state);
         device.EncodeState(state, format, width, stored);
@@ -106,5 +107,5 @@ public sealed class StateFormatTests
     }
 
     private static unsafe void Kernel(StateFormat format, DeviceSpan<float> stored, long total, int width, long first, long count, DeviceSpan<float> state) =>
-        Loci.Numerics.Kernels.StateCodec.Decode(format, (float*)stored.Address, total, width, first, count, (float*)state.Address);
+        StateCodec.Decode(format, (float*)stored.Address, total, width, first, count, (float*)state.Address);
 }

@@ -2,6 +2,7 @@ using Loci.Caching;
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Inference;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Data;

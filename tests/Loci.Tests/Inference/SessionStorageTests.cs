@@ -1,6 +1,7 @@
 using Loci.Caching;
 using Loci.Inference;
 using Loci.Memories;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

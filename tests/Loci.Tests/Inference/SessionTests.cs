@@ -3,6 +3,7 @@ using FsCheck.Fluent;
 using Loci.Caching;
 using Loci.Inference;
 using Loci.Memories;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

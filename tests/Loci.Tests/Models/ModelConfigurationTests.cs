@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Routing;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

@@ -396,7 +396,7 @@ public sealed class CachedMemoryTests
     }
 
     /// <summary>Holds the value written last and returns it whatever the query is.</summary>
-    private sealed class ConstantMemory(Real[][] values) : Memory
+    private sealed class ConstantMemory(Real[][] values) : PlainMemory
     {
         public override MemoryState Initial => new([new Real[values[0].Length, 1]]);
 

@@ -1,4 +1,7 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;

@@ -1,3 +1,5 @@
+using Loci.Memory.Rules.Deep;
+
 namespace Loci.Memories;
 
 /// <summary>The network and the inner optimiser of a deep memory (<c>dla</c>, <c>titans</c>); other memories ignore it.</summary>
@@ -31,7 +33,7 @@ public sealed record DeepMemoryConfiguration
     public float InitialMomentum { get; init; } = 0.5f;
 
     internal string? Problem() =>
-        Depth is < 1 or > Numerics.Operations.DeepMemoryOptions.MaximumDepth ? $"A deep memory has a depth of {Depth}: use 1 to {Numerics.Operations.DeepMemoryOptions.MaximumDepth}."
+        Depth is < 1 or > DeepMemoryOptions.MaximumDepth ? $"A deep memory has a depth of {Depth}: use 1 to {DeepMemoryOptions.MaximumDepth}."
         : Expansion is < 1 or > 64 ? $"A deep memory has an expansion of {Expansion}: use 1 to 64."
         : GradientClip is { } clip && !(clip > 0) ? $"The inner gradient clip is {clip}: use a positive number, or null for none."
         : !IsFraction(InitialLearningRate) ? $"The initial inner learning rate is {InitialLearningRate}: use a number between 0 and 1."

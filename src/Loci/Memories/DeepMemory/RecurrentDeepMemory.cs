@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.Deep;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -50,7 +51,7 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
 
     protected override void ComputeGates(Tape tape, Tensor x) => _gates = _memory.Gates(tape, x);
 
-    protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) => Device.DeepStream(new DeepStreamArguments
+    protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) => Device.Launch<DeepStep, DeepStepArguments>(new()
     {
         Options = _memory.Options,
         Rows = rows,

@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.Rwkv5;
 using Loci.Numerics;
 
 namespace Loci.Memories;
@@ -24,9 +25,8 @@ internal sealed class RecurrentRwkv5Memory(Device device, Segmentation segmentat
     public override RecurrentMemory CreateEmpty() => new RecurrentRwkv5Memory(Device, Segmentation, heads, width, logDecay, ownGain);
 
     protected override void Advance(Tape tape, DeviceSpan<float> state, int row, int rows, DeviceSpan<float> online) =>
-        Device.MatrixStream(new StreamArguments
+        Device.Launch<Rwkv5Step, Rwkv5StepArguments>(new()
         {
-            Rule = MatrixRule.Rwkv5,
             Rows = rows,
             Heads = heads,
             Width = width,

@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.Rwkv7;
 using Loci.Numerics;
 
 namespace Loci.Memories;
@@ -31,9 +32,8 @@ internal sealed class RecurrentRwkv7Memory(Device device, Segmentation segmentat
     public override RecurrentMemory CreateEmpty() => new RecurrentRwkv7Memory(Device, Segmentation, heads, width);
 
     protected override void Advance(Tape tape, DeviceSpan<float> state, int row, int rows, DeviceSpan<float> online) =>
-        Device.MatrixStream(new StreamArguments
+        Device.Launch<Rwkv7Step, Rwkv7StepArguments>(new()
         {
-            Rule = MatrixRule.Rwkv7,
             Rows = rows,
             Heads = heads,
             Width = width,

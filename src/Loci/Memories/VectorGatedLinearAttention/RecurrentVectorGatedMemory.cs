@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Memory.Rules.VectorGated;
 using Loci.Numerics;
 
 namespace Loci.Memories;
@@ -53,9 +54,8 @@ internal sealed class RecurrentVectorGatedMemory : RecurrentMemory
     }
 
     protected override void Advance(Tape tape, DeviceSpan<float> memory, int row, int rows, DeviceSpan<float> online) =>
-        Device.MatrixStream(new StreamArguments
+        Device.Launch<VectorGatedStep, VectorGatedStepArguments>(new()
         {
-            Rule = MatrixRule.Vector,
             Rows = rows,
             Heads = _heads,
             Width = _width,

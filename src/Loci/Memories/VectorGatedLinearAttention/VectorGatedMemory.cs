@@ -1,4 +1,6 @@
 using Loci.Caching;
+using Loci.Memory.Rules.VectorGated;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
