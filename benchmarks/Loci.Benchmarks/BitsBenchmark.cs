@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Loci.Caching;
 using Loci.Inference;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Optimization;
@@ -100,13 +102,13 @@ internal static class BitsBenchmark
     private static IEnumerable<(string Name, AfterTrainingCache Cache)> AfterTraining()
     {
         var plain = new AfterTrainingCache { SegmentLength = 8, OnlineBias = 0.5f, Temperature = 2, TopK = 2 };
-        yield return ("mean", plain with { Read = AfterTrainingRead.Mean });
-        yield return ("ema", plain with { Read = AfterTrainingRead.ExponentialMean, Rho = 0.7f });
-        yield return ("output-mean", plain with { Read = AfterTrainingRead.OutputMean });
-        yield return ("residual", plain with { Read = AfterTrainingRead.Residual });
-        yield return ("grm", plain with { Read = AfterTrainingRead.GatedResidual });
-        yield return ("soup", plain with { Read = AfterTrainingRead.MemorySoup });
-        yield return ("ssc", plain with { Read = AfterTrainingRead.SparseSelective, Start = Loci.Caching.SegmentStart.Independent });
+        yield return ("mean", plain with { Read = "mean" });
+        yield return ("ema", plain with { Read = "ema", Rho = 0.7f });
+        yield return ("output-mean", plain with { Read = "output-mean" });
+        yield return ("residual", plain with { Read = "residual" });
+        yield return ("grm", plain with { Read = "grm" });
+        yield return ("soup", plain with { Read = "soup" });
+        yield return ("ssc", plain with { Read = "ssc", Start = Loci.Caching.SegmentStart.Independent });
     }
 
     private static void Print(string name, string json, bool trains, SessionOptions options)

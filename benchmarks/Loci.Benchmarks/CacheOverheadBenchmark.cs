@@ -28,7 +28,7 @@ internal static class CacheOverheadBenchmark
     private static void Measure(string memory, int threads)
     {
         using var device = new CpuDevice(threads);
-        AggregationKind[] kinds = [AggregationKind.None, AggregationKind.Residual, AggregationKind.GatedResidual, AggregationKind.MemorySoup, AggregationKind.SparseSelective];
+        string[] kinds = ["none", "residual", "grm", "soup", "ssc"];
         var runs = Array.ConvertAll(kinds, kind => new TrainingModel(device, TrainingStepBenchmark.Configuration(memory, kind), 1, Length));
         var times = Array.ConvertAll(kinds, _ => new List<double>());
         for (var round = -1; round < Rounds; round++)

@@ -55,10 +55,10 @@ internal static class ContextBenchmark
         foreach (var (name, memory) in ((string, string)[])[("gated linear", "gated-linear"), ("Titans", "titans")])
         {
             yield return (name, new() { Memory = memory });
-            yield return ($"{name} + Log-Linear++", new() { Memory = memory, Cache = new() { Aggregation = AggregationKind.GatedResidual, Segments = SegmentKind.Logarithmic } });
-            foreach (var (title, aggregation) in ((string, AggregationKind)[])[("Residual", AggregationKind.Residual), ("GRM", AggregationKind.GatedResidual), ("Soup", AggregationKind.MemorySoup), ("SSC", AggregationKind.SparseSelective)])
+            yield return ($"{name} + Log-Linear++", new() { Memory = memory, Cache = new() { Aggregation = "grm", Segments = SegmentKind.Logarithmic } });
+            foreach (var (title, aggregation) in ((string, string)[])[("Residual", "residual"), ("GRM", "grm"), ("Soup", "soup"), ("SSC", "ssc")])
             {
-                if (aggregation != AggregationKind.MemorySoup || memory == "titans")
+                if (aggregation != "soup" || memory == "titans")
                 {
                     yield return ($"{name} + {title}", new() { Memory = memory, Cache = new() { Aggregation = aggregation } });
                 }

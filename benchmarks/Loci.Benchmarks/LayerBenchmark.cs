@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Layers;
 using Loci.Memories;
@@ -17,7 +18,7 @@ internal static class LayerBenchmark
     private const int Dimension = 256;
     private const int Heads = 4;
 
-    private static readonly HashSet<(string Rule, AggregationKind Aggregation)> s_warm = [];
+    private static readonly HashSet<(string Rule, string Aggregation)> s_warm = [];
 
     /// <param name="arguments">
     /// Tokens (256 and 4096 by default), segment length (64 and 256), threads (1 and 2), memory, aggregation; <c>all</c> or nothing takes all.
@@ -38,9 +39,9 @@ internal static class LayerBenchmark
                 {
                     foreach (var rule in MemoryRules.All.Where(rule => Argument(3) == "all" || rule.Name == Argument(3)))
                     {
-                        foreach (var aggregation in Enum.GetValues<AggregationKind>().Where(kind => Argument(4) == "all" || kind == TrainingStepBenchmark.Aggregation(Argument(4))))
+                        foreach (var aggregation in AggregationRegistry.Trained.Select(aggregation => aggregation.Name).Where(kind => Argument(4) == "all" || kind == TrainingStepBenchmark.Aggregation(Argument(4))))
                         {
-                            if (aggregation != AggregationKind.LogLinear || rule.SupportsLogLinear)
+                            if (aggregation != "log-linear" || rule.SupportsLogLinear)
                             {
                                 Measure(rule, aggregation, length, segment, threads, isAlone);
                             }
@@ -51,7 +52,7 @@ internal static class LayerBenchmark
         }
     }
 
-    private static void Measure(MemoryRule rule, AggregationKind aggregation, int length, int segment, int threads, bool isAlone)
+    private static void Measure(MemoryRule rule, string aggregation, int length, int segment, int threads, bool isAlone)
     {
         var isWarm = !s_warm.Add((rule.Name, aggregation));
         using var device = new CpuDevice(threads);
@@ -62,8 +63,7 @@ internal static class LayerBenchmark
             ChunkLength = Math.Min(64, segment),
             Cache = new() { Aggregation = aggregation, SegmentLength = segment },
         };
-        var model = new ModelConfiguration { VocabularySize = 2, Dimension = Dimension, Heads = Heads, Mixers = [mixerConfiguration] };
-        using var mixer = new MemoryMixer(device, "", model, mixerConfiguration, new Initializer(1, 4));
+        using var mixer = new MemoryMixer(new LayerContext(device, "", new Initializer(1, 4)) { Dimension = Dimension, Heads = Heads }, mixerConfiguration, 4);
         var layout = new SequenceLayout(Batch, length);
         var rows = Batch * length;
         var random = new Random(1);
@@ -78,7 +78,7 @@ internal static class LayerBenchmark
             tape.Reset();
             var x = tape.FromHost(new Shape(rows, Dimension), values, true);
             var start = new Moment();
-            tape.Backward(mixer.Apply(tape, x, null, layout));
+            tape.Backward(mixer.Forward(tape, x, null, new SequenceRows(layout)));
             return start;
         });
         Console.Write($"{length,5}{segment,5}{threads,9}  {rule.Name,-18}{aggregation,-17}{rows / whole.Wall,10:N0}{rows / whole.Processor,11:N0}{tape.BytesHeld / 1048576.0,8:N0}");
@@ -101,7 +101,7 @@ internal static class LayerBenchmark
             Tensor Input(float[] data) => tape.FromHost(new Shape(rows, Dimension), data, true);
             Tensor x = Input(values), q = Input(unit), k = Input(unit), v = Input(values), u = Input(unit);
             var start = new Moment();
-            tape.Backward(mixer.Memory.Apply(tape, mixer.Plan, x, q, k, v, new RouterInputs(u, k), mixer.Reader));
+            tape.Backward(mixer.Memory.Forward(tape, x, q, k, v, new RouterInputs(u, k), new SequenceRows(layout)));
             return start;
         });
         Console.WriteLine($"{rows / alone.Wall,15:N0}{rows / alone.Processor,11:N0}");

@@ -22,7 +22,7 @@ internal static class SessionBenchmark
         var onDisk = arguments.Length > 0 && arguments[^1] == "disk";
         arguments = onDisk ? arguments[..^1] : arguments;
         var threads = arguments.Length > 0 ? int.Parse(arguments[0], CultureInfo.InvariantCulture) : 2;
-        var aggregation = arguments.Length > 1 ? Enum.Parse<AggregationKind>(arguments[1], true) : AggregationKind.SparseSelective;
+        var aggregation = arguments.Length > 1 ? arguments[1] : "ssc";
         var segment = arguments.Length > 2 ? int.Parse(arguments[2], CultureInfo.InvariantCulture) : 256;
         var contexts = arguments.Length > 3 ? arguments[3..].Select(text => int.Parse(text, CultureInfo.InvariantCulture)).ToArray() : [1 << 10, 1 << 20];
         using var device = new CpuDevice(threads);
@@ -36,7 +36,7 @@ internal static class SessionBenchmark
         }
     }
 
-    private static ModelConfiguration Configuration(AggregationKind aggregation, int segment) => new()
+    private static ModelConfiguration Configuration(string aggregation, int segment) => new()
     {
         VocabularySize = 32768,
         Dimension = 768,

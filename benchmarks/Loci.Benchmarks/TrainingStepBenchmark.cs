@@ -32,24 +32,24 @@ internal static class TrainingStepBenchmark
 
         foreach (var name in (ReadOnlySpan<string>)["linear", "swla", "mamba2", "gla", "delta-net", "gated-delta-net"])
         {
-            Measure(name, AggregationKind.None, 2);
+            Measure(name, "none", 2);
         }
 
-        Measure("attention", AggregationKind.None, 2);
-        Measure("gated-linear", AggregationKind.None, 1);
+        Measure("attention", "none", 2);
+        Measure("gated-linear", "none", 1);
     }
 
-    internal static AggregationKind Aggregation(string name) => name switch
+    internal static string Aggregation(string name) => name switch
     {
-        "residual" => AggregationKind.Residual,
-        "grm" => AggregationKind.GatedResidual,
-        "soup" => AggregationKind.MemorySoup,
-        "ssc" => AggregationKind.SparseSelective,
-        "log-linear" => AggregationKind.LogLinear,
-        _ => AggregationKind.None,
+        "residual" => "residual",
+        "grm" => "grm",
+        "soup" => "soup",
+        "ssc" => "ssc",
+        "log-linear" => "log-linear",
+        _ => "none",
     };
 
-    internal static ModelConfiguration Configuration(string memory, AggregationKind aggregation, int segmentLength = 256) => new()
+    internal static ModelConfiguration Configuration(string memory, string aggregation, int segmentLength = 256) => new()
     {
         VocabularySize = 8192,
         Dimension = 256,
@@ -59,7 +59,7 @@ internal static class TrainingStepBenchmark
         Mixers = [new() { Memory = memory, Cache = new() { Aggregation = aggregation, SegmentLength = segmentLength } }],
     };
 
-    private static void Measure(string memory, AggregationKind aggregation, int threads)
+    private static void Measure(string memory, string aggregation, int threads)
     {
         using var device = new CpuDevice(threads);
         using var model = new TrainingModel(device, Configuration(memory, aggregation), Batch, Length);
@@ -82,6 +82,6 @@ internal static class TrainingStepBenchmark
 
         var median = times.Median();
         var processor = processorTimes.Median();
-        Console.WriteLine($"{memory + (aggregation == AggregationKind.None ? "" : " " + aggregation),-34}{model.ParameterCount,12:N0}{threads,9}{1000 * median,10:F0}{Batch * Length / median,10:F0}{Batch * Length / processor,11:F0}{model.Bytes >> 20,8}");
+        Console.WriteLine($"{memory + (aggregation == "none" ? "" : " " + aggregation),-34}{model.ParameterCount,12:N0}{threads,9}{1000 * median,10:F0}{Batch * Length / median,10:F0}{Batch * Length / processor,11:F0}{model.Bytes >> 20,8}");
     }
 }

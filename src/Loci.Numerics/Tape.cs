@@ -11,6 +11,7 @@ public sealed class Tape : IDisposable
     private readonly List<Tensor> _tensors = [];
     private readonly List<TapeNode> _nodes = [];
     private readonly List<INodePool?> _pools = [];
+    private readonly Dictionary<Type, IDisposable> _resources = [];
     private int _tensorCount;
 
     /// <summary>Makes an empty tape.</summary>
@@ -111,7 +112,27 @@ public sealed class Tape : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _memory.Dispose();
+    public void Dispose()
+    {
+        foreach (var resource in _resources.Values)
+        {
+            resource.Dispose();
+        }
+
+        _memory.Dispose();
+    }
+
+    /// <summary>What some part of a model keeps with the tape from step to step, one of a type: made when it is first asked for, disposed with the tape.</summary>
+    internal T Resource<T>() where T : class, IDisposable, new()
+    {
+        if (!_resources.TryGetValue(typeof(T), out var resource))
+        {
+            resource = new T();
+            _resources.Add(typeof(T), resource);
+        }
+
+        return (T)resource;
+    }
 
     /// <summary>Some rows of a tensor as a tensor over the same memory, for inference.</summary>
     internal Tensor Rows(Tensor tensor, int first, int rows)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
@@ -75,7 +76,7 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
         Assert.Equal(0, CommandLine.Run(arguments));
         Assert.Equal(0, CommandLine.Run(arguments));
         Open(models.Plain, "a.memory", session =>
-            Assert.Equal(new AfterTrainingCache { Read = AfterTrainingRead.SparseSelective, SegmentLength = 32, TopK = 3, OnlineBias = -1.5f, Temperature = 2 }, session.Options.AfterTraining));
+            Assert.Equal(new AfterTrainingCache { Read = "ssc", SegmentLength = 32, TopK = 3, OnlineBias = -1.5f, Temperature = 2 }, session.Options.AfterTraining));
         Fails("another cache after training", [.. arguments[..^1], "3"]);
         Fails("this model has one", "read", models.TextPath, "--model", models.Gated, "--into", _folder.In("b.memory"), "--after-training", "mean");
         Fails("more than the budget of 20.0 KiB", "read", models.TextPath, "--model", models.Gated, "--into", _folder.In("b.memory"), "--memory-budget", "20K");

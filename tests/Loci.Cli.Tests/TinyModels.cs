@@ -12,10 +12,10 @@ public sealed class TinyModels : IDisposable
 
     public TinyModels()
     {
-        Gated = Save("gated", AggregationKind.GatedResidual);
-        Sparse = Save("sparse", AggregationKind.SparseSelective);
-        Residual = Save("residual", AggregationKind.Residual);
-        Plain = Save("plain", AggregationKind.None);
+        Gated = Save("gated", "grm");
+        Sparse = Save("sparse", "ssc");
+        Residual = Save("residual", "residual");
+        Plain = Save("plain", "none");
         TextPath = _folder.In("text.txt");
         File.WriteAllText(TextPath, Text);
     }
@@ -34,7 +34,7 @@ public sealed class TinyModels : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private string Save(string name, AggregationKind aggregation)
+    private string Save(string name, string aggregation)
     {
         using var device = new CpuDevice(1);
         var mixer = new MixerConfiguration { ChunkLength = 16, Cache = new() { Aggregation = aggregation, SegmentLength = 16, TopK = 2 } };

@@ -14,10 +14,10 @@ internal static class BenchCommand
 {
     private const int LargestContext = 1 << 24;
 
-    private static readonly (string Name, string? Memory, AggregationKind Aggregation)[] s_forms =
+    private static readonly (string Name, string? Memory, string Aggregation)[] s_forms =
     [
-        ("base", null, AggregationKind.None), ("residual", null, AggregationKind.Residual), ("grm", null, AggregationKind.GatedResidual),
-        ("soup", null, AggregationKind.MemorySoup), ("ssc", null, AggregationKind.SparseSelective), ("attention", "attention", AggregationKind.None),
+        ("base", null, "none"), ("residual", null, "residual"), ("grm", null, "grm"),
+        ("soup", null, "soup"), ("ssc", null, "ssc"), ("attention", "attention", "none"),
     ];
 
     public static Command Create()
@@ -96,12 +96,12 @@ internal static class BenchCommand
         return command;
     }
 
-    private static ModelConfiguration With(ModelConfiguration configuration, string? memory, AggregationKind aggregation) => (configuration with
+    private static ModelConfiguration With(ModelConfiguration configuration, string? memory, string aggregation) => (configuration with
     {
         Mixers = [.. configuration.Mixers.Select(mixer => mixer with { Memory = memory ?? mixer.Memory, Cache = mixer.Cache with { Aggregation = aggregation } })],
     }).Validate();
 
-    private static (string Name, string? Memory, AggregationKind Aggregation)? FindForm(string word)
+    private static (string Name, string? Memory, string Aggregation)? FindForm(string word)
     {
         var index = Array.FindIndex(s_forms, form => form.Name == word);
         return index < 0 ? null : s_forms[index];

@@ -373,7 +373,7 @@ internal sealed class EvalCommand
 
         if (session.AfterTraining is { } cache)
         {
-            parts.Add(FormattableString.Invariant($"{MemoryOptions.Name(cache.Read)} after training, segments of {cache.SegmentLength}"));
+            parts.Add(FormattableString.Invariant($"{cache.Read} after training, segments of {cache.SegmentLength}"));
         }
 
         if (session.ReadTopK is { } topK)

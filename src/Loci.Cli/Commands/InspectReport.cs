@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Loci.Cli.Terminal;
+using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
 using Loci.Numerics;
@@ -27,7 +28,7 @@ internal sealed class InspectReport(Session session, Tokenizer tokenizer, Segmen
         output.WriteLine($"checkpoints  {MemoryOptions.Name(session.Options.Checkpoints)}" + (session.Options.KeepsReturns ? "" : ", without going back"));
         if (session.Options.AfterTraining is { } cache)
         {
-            output.WriteLine(FormattableString.Invariant($"cache        after training: {MemoryOptions.Name(cache.Read)} of segments of {cache.SegmentLength:#,0}"));
+            output.WriteLine(FormattableString.Invariant($"cache        after training: {cache.Read} of segments of {cache.SegmentLength:#,0}"));
         }
 
         output.WriteLine("cached       " + SessionText.Segments(session));

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Loci.Aggregations;
+using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Inference;
 using Loci.Memory.Store;
@@ -12,20 +14,15 @@ internal sealed class MemoryOptions
 {
     private static readonly (string Word, StateFormat Value)[] Formats = [("float32", StateFormat.Float32), ("float16", StateFormat.Float16), ("int8", StateFormat.Int8)];
 
-    private static readonly (string Word, AfterTrainingRead Value)[] Reads =
-    [
-        ("mean", AfterTrainingRead.Mean), ("ema", AfterTrainingRead.ExponentialMean), ("output-mean", AfterTrainingRead.OutputMean), ("residual", AfterTrainingRead.Residual),
-        ("gated-residual", AfterTrainingRead.GatedResidual), ("soup", AfterTrainingRead.MemorySoup), ("sparse", AfterTrainingRead.SparseSelective),
-    ];
-
     private readonly Option<StateFormat?> _checkpoints = Options.Choice("--checkpoints", "How a new memory stores cached states (default float32)", Formats);
     private readonly Option<bool> _noRewind = Options.Flag("--no-rewind", "A new memory keeps nothing for going back: it is a little smaller, and going back reads everything again.");
-    private readonly Option<AfterTrainingRead?> _read = Options.Choice("--after-training", "Gives a model that was trained without a cache one, whose states are read so", Reads);
+    private readonly Option<string?> _read = Options.Word(
+        "--after-training", "Gives a model that was trained without a cache one, whose states are read so", [.. AggregationRegistry.AfterTraining.Select(read => read.Name)]);
     private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", "Tokens per segment of --after-training: the length that the model was trained at (default 1024).", 1, 1 << 24);
     private readonly Option<double?> _rho = Options.Number("--rho", "What the older states weigh together in --after-training ema, below 1 (default 0.5).", 0, 0.999999, true);
     private readonly Option<double?> _onlineBias = Options.Number("--online-bias", "Gated forms: added to the live memory's score; the larger, the more the model stays as it was (default 0).", -1e6, 1e6);
     private readonly Option<double?> _temperature = Options.Number("--gate-temperature", "Gated forms: what scores are multiplied by (default 1).", -1e6, 1e6);
-    private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that --after-training sparse reads per token (default 4).", 1, 1 << 16);
+    private readonly Option<int?> _topK = Options.Whole("--top-k", "Past segments that --after-training ssc reads per token (default 4).", 1, 1 << 16);
 
     private readonly Option<int?> _readTopK = Options.Whole("--read-top-k", "A model trained with GRM or SSC reads at most so many past segments per token, those that score highest (default as trained).", 1, 1 << 16);
 
@@ -44,9 +41,6 @@ internal sealed class MemoryOptions
 
     /// <summary>The word for how cached states are stored.</summary>
     public static string Name(StateFormat format) => Formats.First(known => known.Value == format).Word;
-
-    /// <summary>The word for how cached states are read after training.</summary>
-    public static string Name(AfterTrainingRead read) => Reads.First(known => known.Value == read).Word;
 
     /// <summary>The options of a new session.</summary>
     /// <exception cref="UsageException">Options contradict each other.</exception>
@@ -86,11 +80,11 @@ internal sealed class MemoryOptions
             return null;
         }
 
-        var isGated = read is AfterTrainingRead.GatedResidual or AfterTrainingRead.MemorySoup or AfterTrainingRead.SparseSelective;
-        Require(_rho, read == AfterTrainingRead.ExponentialMean, "--after-training ema");
-        Require(_onlineBias, isGated, "--after-training gated-residual, soup or sparse");
-        Require(_temperature, isGated, "--after-training gated-residual, soup or sparse");
-        Require(_topK, read == AfterTrainingRead.SparseSelective, "--after-training sparse");
+        var aggregation = AggregationRegistry.FindAfterTraining(read);
+        Require(_rho, read == "ema", "--after-training ema");
+        Require(_onlineBias, aggregation.IsGated, "--after-training grm, soup or ssc");
+        Require(_temperature, aggregation.IsGated, "--after-training grm, soup or ssc");
+        Require(_topK, aggregation.IsSparse, "--after-training ssc");
         var defaults = new AfterTrainingCache();
         return new AfterTrainingCache
         {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Memories;
@@ -26,9 +27,8 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
     private readonly Option<int?> _chunkLength = Options.Whole("--chunk-length", "Tokens that are written at once; part of the model for dla and titans (default 64).", 1, 1024);
     private readonly Option<int?> _depth = Options.Whole("--memory-depth", "Matrices of a dla or titans memory (default 2).", 1, DeepMemoryOptions.MaximumDepth);
     private readonly Option<int?> _expansion = Options.Whole("--memory-expansion", "Hidden width of a dla or titans memory in widths of a head (default 4).", 1, 64);
-    private readonly Option<AggregationKind?> _aggregation = Options.Choice(
-        "--aggregation", "How the memories of past segments are read (default none)", ("none", AggregationKind.None), ("residual", AggregationKind.Residual), ("grm", AggregationKind.GatedResidual),
-        ("soup", AggregationKind.MemorySoup), ("ssc", AggregationKind.SparseSelective), ("log-linear", AggregationKind.LogLinear));
+    private readonly Option<string?> _aggregation = Options.Word(
+        "--aggregation", "How the memories of past segments are read (default none)", [.. AggregationRegistry.Trained.Select(aggregation => aggregation.Name)]);
     private readonly Option<SegmentKind?> _segments = Options.Choice(
         "--segments", "Segments of one length, or logarithmically many (default constant)", ("constant", SegmentKind.Constant), ("logarithmic", SegmentKind.Logarithmic));
     private readonly Option<int?> _segmentLength = Options.Whole("--segment-length", $"Tokens per constant segment, a multiple of the chunk (default {DefaultSegmentLength}).", 1, 1 << 24);
@@ -81,13 +81,13 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
     private ModelConfiguration Make(ParseResult result, int vocabularySize)
     {
         var memory = result.GetValue(_memory) ?? "gated-linear";
-        var aggregation = result.GetValue(_aggregation) ?? AggregationKind.None;
-        if (memory == "attention" && aggregation != AggregationKind.None)
+        var aggregation = result.GetValue(_aggregation) ?? "none";
+        if (memory == "attention" && aggregation != "none")
         {
             throw new UsageException("--memory attention keeps every token, so --aggregation does not apply to it; leave it out.");
         }
 
-        if (aggregation == AggregationKind.None && new Option[] { _segments, _segmentLength, _start, _topK }.FirstOrDefault(result.IsGiven) is { } unused)
+        if (aggregation == "none" && new Option[] { _segments, _segmentLength, _start, _topK }.FirstOrDefault(result.IsGiven) is { } unused)
         {
             throw new UsageException($"{unused.Name} needs --aggregation residual, grm, soup or ssc: without one there are no segments.");
         }
@@ -140,14 +140,12 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
 
         var cache = mixer.Cache;
         var segments = cache.Segments == SegmentKind.Constant ? $"segments of {cache.SegmentLength}" : "logarithmic segments";
-        return cache.Aggregation switch
+        var aggregation = AggregationRegistry.Find(cache.Aggregation);
+        return aggregation.Name switch
         {
-            AggregationKind.None => mixer.Memory,
-            AggregationKind.Residual => $"{mixer.Memory} with the sum of past memories, {segments}",
-            AggregationKind.GatedResidual => $"{mixer.Memory} with gated residual memory, {segments}",
-            AggregationKind.MemorySoup => $"{mixer.Memory} with memory soup, {segments}",
-            AggregationKind.LogLinear => $"log-linear attention over {mixer.Memory}, blocks of {mixer.ChunkLength}",
-            _ => $"{mixer.Memory} with sparse selective caching of {cache.TopK}, {segments}",
+            "none" => mixer.Memory,
+            "log-linear" => $"log-linear attention over {mixer.Memory}, blocks of {mixer.ChunkLength}",
+            _ => $"{mixer.Memory} with {aggregation.Title}{(aggregation.IsSparse ? $" of {cache.TopK}" : "")}, {segments}",
         };
     }
 }

@@ -93,6 +93,20 @@ internal static class Options
             text => choices.Where(choice => choice.Word == text).Select(choice => (T?)choice.Value).FirstOrDefault(), "one of " + words);
     }
 
+    /// <summary>One of some words.</summary>
+    public static Option<string?> Word(string name, string description, IReadOnlyCollection<string> words)
+    {
+        var option = new Option<string?>(name) { Description = $"{description}: {string.Join(", ", words)}.", HelpName = string.Join('|', words) };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var word }] && !words.Contains(word))
+            {
+                result.AddError($"{name} takes one of {string.Join(", ", words)}, not '{word}'.");
+            }
+        });
+        return option;
+    }
+
     /// <summary>A text, such as a path.</summary>
     public static Option<string?> Text(string name, string description, string helpName, bool required = false)
     {

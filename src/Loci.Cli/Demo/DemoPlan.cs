@@ -97,7 +97,7 @@ internal sealed record DemoPlan
     {
         Cache = new CacheConfiguration
         {
-            Aggregation = model.IsCached ? AggregationKind.GatedResidual : AggregationKind.None,
+            Aggregation = model.IsCached ? "grm" : "none",
             SegmentLength = SegmentLength,
             // With these two it begins as the base model, near enough: its online memory is the base's, and the gate is all but closed to the past.
             Start = model.IsCached ? SegmentStart.Checkpoint : null,

@@ -2,12 +2,13 @@ namespace Loci.Numerics.Operations;
 
 /// <summary>
 /// The angles of <see cref="Rotary"/> for heads of one width: position / base^(2i / headWidth). It computes them in double precision as positions are asked for.
+/// Safe for use by several threads: a table that has become too short stays until the end, so that whoever reads it may go on.
 /// </summary>
 public sealed class RotaryTable : IDisposable
 {
     private readonly Device _device;
-    private DeviceSpan<float> _table;
-    private int _positions;
+    private readonly Lock _lock = new();
+    private readonly List<DeviceSpan<float>> _tables = []; // each twice as long as the one before
 
     /// <summary>Makes an empty table.</summary>
     /// <param name="device">Where it lives.</param>
@@ -37,20 +38,31 @@ public sealed class RotaryTable : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _device.Free(_table);
-        _table = default;
-        _positions = 0;
+        foreach (var table in _tables)
+        {
+            _device.Free(table);
+        }
+
+        _tables.Clear();
     }
 
     /// <summary>[positions, headWidth] for at least this many positions: cosines, then sines.</summary>
     internal DeviceSpan<float> For(int positions)
     {
-        if (positions <= _positions)
+        lock (_lock)
         {
-            return _table;
-        }
+            var known = _tables.Count > 0 ? (int)(_tables[^1].Length / HeadWidth) : 0;
+            if (positions > known)
+            {
+                _tables.Add(Compute(Math.Max(positions, Math.Max(64, 2 * known))));
+            }
 
-        positions = Math.Max(positions, Math.Max(64, 2 * _positions));
+            return _tables[^1];
+        }
+    }
+
+    private DeviceSpan<float> Compute(int positions)
+    {
         var half = HeadWidth / 2;
         var values = new float[(long)positions * HeadWidth];
         for (var position = 0; position < positions; position++)
@@ -65,10 +77,7 @@ public sealed class RotaryTable : IDisposable
 
         var table = _device.Allocate<float>(values.Length);
         _device.CopyFromHost<float>(values, table);
-        _device.Free(_table);
-        _table = table;
-        _positions = positions;
-        return _table;
+        return table;
     }
 }
 

@@ -2,6 +2,7 @@ using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
 using Loci.Memory.Rules;
 using Loci.Memory.Segments;
+using Loci.Memories;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
@@ -11,8 +12,12 @@ namespace Loci.Caching;
 /// <summary>The router's learned tensors and options: logit = tau &lt;u, p&gt; (+ bias for the online segment).</summary>
 internal sealed class Router
 {
-    public Router(Device device, string prefix, int heads, CacheConfiguration cache, int topK, Initializer initializer)
+    /// <param name="layer">What the router is made of.</param>
+    /// <param name="cache">Its settings.</param>
+    /// <param name="topK">Past segments read per token; 0 reads all.</param>
+    public Router(LayerContext layer, CacheConfiguration cache, int topK)
     {
+        var (device, prefix, heads, initializer) = (layer.Device, layer.Prefix, layer.Heads, layer.Initializer);
         var configuration = cache.Router;
         Options = new CachedReadOptions(heads, configuration.SharedGates, topK, configuration.Key, cache.DetachStates);
         Temperature = initializer.Constant(device, prefix + "router.temperature", new Shape(heads), configuration.InitialTemperature);
@@ -31,6 +36,12 @@ internal sealed class Router
         Options = router.Options with { TopK = topK };
         (Temperature, OnlineBias, Parameters) = (router.Temperature, router.OnlineBias, router.Parameters);
     }
+
+    /// <summary>A router that learns nothing.</summary>
+    public static Router Fixed(Device device, int heads, int topK, float temperature, float? onlineBias) => new(
+        new LayerContext(device, "after_training.", new Initializer(0, 1)) { Dimension = heads, Heads = heads },
+        new CacheConfiguration { Router = new() { InitialTemperature = temperature, OnlineBias = onlineBias } },
+        topK);
 
     public CachedReadOptions Options { get; }
 

@@ -63,7 +63,7 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(chunkLength);
         if (!IsNone && Length % chunkLength != 0)
         {
-            throw new ArgumentException($"A segment of {Length} tokens is not a whole number of chunks of {chunkLength}: choose a segment length that is a multiple of the chunk length.", nameof(chunkLength));
+            throw new ArgumentException(NotWholeChunks(Length, chunkLength), nameof(chunkLength));
         }
 
         plan.Begin();
@@ -97,6 +97,10 @@ public sealed record Segmentation(SegmentKind Kind, int Length, SegmentStart Sta
     /// finished blocks.
     /// </summary>
     public int VisibleAt(int position) => IsNone ? 0 : Kind == SegmentKind.Constant ? position / Length : BitOperations.PopCount((uint)(position / Length));
+
+    /// <summary>Says that a segment cannot be cut into chunks.</summary>
+    internal static string NotWholeChunks(int length, int chunkLength) =>
+        $"A segment of {length} tokens is not a whole number of chunks of {chunkLength}: choose a segment length that is a multiple of the chunk length.";
 
     private void PlanConstant(MemoryPlan plan, int first, int rows, int chunkLength)
     {

@@ -159,7 +159,6 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
         void Flush()
         {
             List<(Session Session, GreedyWriter Writer)> writing = [.. waiting.Sessions.Zip(waiting.Indices, (session, index) => (session, writers[index]))];
-            var parts = new StreamPart[writing.Count];
             while (true)
             {
                 if (writing.RemoveAll(one => !one.Writer.Next(one.Session.Logits)) is > 0 and var ended)
@@ -173,7 +172,7 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
                 }
 
                 cancellationToken.ThrowIfCancellationRequested();
-                Session.Read([.. writing.Select(one => one.Session)], [.. writing.Select(one => one.Writer.Last)], parts);
+                Session.Read([.. writing.Select(one => one.Session)], [.. writing.Select(one => one.Writer.Last)]);
                 Count(writing.Count);
             }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Loci.Aggregations;
 using Loci.Formats;
 using Loci.Reporting;
 
@@ -302,19 +303,11 @@ public static class ExperimentReport
         yield return Invariant($"Learning rates tried: {string.Join(", ", experiment.LearningRates.Select(rate => rate.ToString("R", CultureInfo.InvariantCulture)))}. Seeds: {string.Join(", ", experiment.Seeds)}. The seed decides initial weights and the order of the data, so that models with the same seed differ in the model alone. The same numbers come out for any number of runs at once.");
         foreach (var arm in experiment.Arms)
         {
-            var mixers = string.Join(", ", arm.Model.Mixers.Select(mixer => mixer.IsAttention || mixer.Cache.Aggregation == Models.AggregationKind.None
+            var mixers = string.Join(", ", arm.Model.Mixers.Select(mixer => mixer.IsAttention || mixer.Cache.Aggregation == "none"
                 ? mixer.Memory
-                : $"{mixer.Memory} read with {Name(mixer.Cache.Aggregation)} ({(mixer.Cache.Segments == Caching.SegmentKind.Constant ? Invariant($"segments of {mixer.Cache.SegmentLength}") : "logarithmic segments")})"));
+                : $"{mixer.Memory} read with {AggregationRegistry.Find(mixer.Cache.Aggregation).Title} ({(mixer.Cache.Segments == Caching.SegmentKind.Constant ? Invariant($"segments of {mixer.Cache.SegmentLength}") : "logarithmic segments")})"));
             yield return Invariant($"{arm.Label}: {mixers}; dimension {arm.Model.Dimension}, {arm.Model.Layers} layers, {arm.Model.Heads} heads.");
         }
-
-        static string Name(Models.AggregationKind kind) => kind switch
-        {
-            Models.AggregationKind.GatedResidual => "GRM",
-            Models.AggregationKind.MemorySoup => "Memory Soup",
-            Models.AggregationKind.SparseSelective => "SSC",
-            _ => "Residual",
-        };
     }
 
     private static string[] RunRow(ExperimentResults results, ExperimentRunResult run) =>

@@ -215,7 +215,7 @@ public sealed record NeedleTask : ExperimentTask
                     var hidden = model.Hidden(tape, inputs, layout);
                     var count = example.Tokens.Length - example.Answer;
                     var logits = new float[count * model.Configuration.VocabularySize];
-                    model.Device.CopyToHost(model.StepLogits(tape, tape.Rows(hidden, example.Answer - 1, count)).Data, logits);
+                    model.Device.CopyToHost(model.Logits(tape, tape.Rows(hidden, example.Answer - 1, count)).Data, logits);
                     var isRight = true;
                     for (var i = 0; i < count; i++)
                     {

@@ -1,3 +1,5 @@
+using Loci.Caching;
+
 namespace Loci.Inference;
 
 /// <summary>

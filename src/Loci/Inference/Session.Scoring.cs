@@ -80,23 +80,24 @@ public sealed partial class Session
         }
 
         var model = sessions[0].Model;
-        var workspace = model.Workspace;
-        var hidden = workspace.Read(ids, parts);
-        var logits = model.StepLogits(workspace.Tape, hidden); // [rows, V]
+        using var lease = model.RentRunner();
+        var (runner, tape) = (lease.Runner, lease.Runner.Tape);
+        var hidden = runner.Read(ids, parts);
+        var logits = runner.Logits(hidden); // [rows, V]
         var first = 0;
         foreach (var (i, rows) in turn)
         {
             var session = sessions[i];
             for (var row = 0; row < rows; row++)
             {
-                model.Device.CopyToHost(workspace.Tape.Rows(logits, first + row, 1).Data, session._logits);
+                model.Device.CopyToHost(tape.Rows(logits, first + row, 1).Data, session._logits);
                 if (++done[i] < tokens[i].Length)
                 {
                     scores[i][done[i]] = ScoreOf(session._logits, tokens[i].Span[done[i]]);
                 }
             }
 
-            session.Finish(ids.Slice(first, rows), workspace.Tape.Rows(hidden, first + rows - 1, 1));
+            session.Finish(ids.Slice(first, rows), tape.Rows(hidden, first + rows - 1, 1));
             first += rows;
         }
     }

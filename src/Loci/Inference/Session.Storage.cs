@@ -184,7 +184,7 @@ public sealed partial class Session
     /// <summary>Called after every step.</summary>
     private void Persist(bool isBoundary)
     {
-        if (Path is not null && (isBoundary || (Position % StepWorkspace.MostRows == 0 && !_hasSegments)))
+        if (Path is not null && (isBoundary || (Position % ModelRunner.MostRows == 0 && !_hasSegments)))
         {
             Commit();
         }
@@ -341,7 +341,7 @@ public sealed partial class Session
         foreach (var state in _states)
         {
             state.Load(ref left);
-            if (state.Position != Position || state.Cache?.States.Count != state.Cache?.Lengths.Count)
+            if (state.Position != Position || state.Memory?.States.Count != state.Memory?.Lengths.Count)
             {
                 throw Unreadable();
             }

@@ -9,7 +9,7 @@ namespace Loci.Inference;
 /// Reads one sequence through a model, in pieces of any size or token by token, and gives the logits of the next token. However the text is split, the bits are the same.
 /// A session can be forked, saved and taken back to where it was. Sessions share their model's weights, and forks the cached states, which never change.
 /// </summary>
-/// <remarks>A model and its sessions must be used by one thread at a time. After warm-up, nothing is allocated per token on the managed heap.</remarks>
+/// <remarks>Sessions of one model run on many threads at once; each by itself is used by one thread at a time. After warm-up, nothing is allocated per token on the managed heap.</remarks>
 public sealed partial class Session : IDisposable
 {
     private readonly SessionOptions _options;
@@ -104,7 +104,7 @@ public sealed partial class Session : IDisposable
     }
 
     /// <summary>The segments of each block's cache, oldest first: their lengths in tokens. Empty for a block without a cache.</summary>
-    public IReadOnlyList<IReadOnlyList<int>> Segments => [.. _states.Select(state => (IReadOnlyList<int>)[.. state.Cache?.Lengths ?? []])];
+    public IReadOnlyList<IReadOnlyList<int>> Segments => [.. _states.Select(state => (IReadOnlyList<int>)[.. state.Memory?.Lengths ?? []])];
 
     /// <summary>Is told what every token reads in every block with a cache; null tells no one.</summary>
     public SegmentReadHandler? ReadHandler
@@ -127,7 +127,7 @@ public sealed partial class Session : IDisposable
         get => _visibleSegments;
         set
         {
-            if (value is not null && _states.Any(state => state.Cache is { CanHideSegments: false }))
+            if (value is not null && _states.Any(state => state.Memory is { CanHideSegments: false }))
             {
                 throw new LociException(
                     "Cached segments cannot be hidden from this model, which reads their sum (Residual over matrices), their average or (log-linear attention) each by its place: use one that reads segments through gates.");
@@ -349,7 +349,10 @@ public sealed partial class Session : IDisposable
         Position = tokens;
     }
 
-    /// <summary>One step of several sessions: session i reads token i.</summary>
+    /// <summary>One step of several sessions of one model: session i reads token i.</summary>
+    internal static void Read(ReadOnlySpan<Session> sessions, ReadOnlySpan<int> tokens) => Read(sessions, tokens, new StreamPart[sessions.Length]);
+
+    /// <summary>The same, with room for the sessions' states.</summary>
     internal static void Read(ReadOnlySpan<Session> sessions, ReadOnlySpan<int> tokens, StreamPart[] parts)
     {
         var model = sessions[0].Model;
@@ -360,30 +363,32 @@ public sealed partial class Session : IDisposable
             parts[i] = new StreamPart(sessions[i]._states, 1);
         }
 
-        var workspace = model.Workspace;
-        var hidden = workspace.Read(tokens, parts.AsSpan(0, sessions.Length));
-        var logits = model.StepLogits(workspace.Tape, hidden);
+        using var lease = model.RentRunner();
+        var (runner, tape) = (lease.Runner, lease.Runner.Tape);
+        var hidden = runner.Read(tokens, parts.AsSpan(0, sessions.Length));
+        var logits = runner.Logits(hidden);
         for (var i = 0; i < sessions.Length; i++)
         {
             var session = sessions[i];
-            model.Device.CopyToHost(workspace.Tape.Rows(logits, i, 1).Data, session._logits);
-            session.Finish(tokens.Slice(i, 1), workspace.Tape.Rows(hidden, i, 1));
+            model.Device.CopyToHost(tape.Rows(logits, i, 1).Data, session._logits);
+            session.Finish(tokens.Slice(i, 1), tape.Rows(hidden, i, 1));
         }
     }
 
     private void Pass(ReadOnlySpan<int> tokens, Span<float> losses)
     {
         RequireRoom(tokens.Length);
-        var workspace = Model.Workspace;
+        using var lease = Model.RentRunner();
+        var (runner, tape) = (lease.Runner, lease.Runner.Tape);
         _parts[0] = new StreamPart(_states, tokens.Length);
-        var hidden = workspace.Read(tokens, _parts);
+        var hidden = runner.Read(tokens, _parts);
         if (!losses.IsEmpty)
         {
-            workspace.Losses(workspace.Tape.Rows(hidden, 0, losses.Length), tokens[1..], losses);
+            runner.Losses(tape.Rows(hidden, 0, losses.Length), tokens[1..], losses);
         }
 
-        var last = workspace.Tape.Rows(hidden, tokens.Length - 1, 1);
-        _device.CopyToHost(Model.StepLogits(workspace.Tape, last).Data, _logits);
+        var last = tape.Rows(hidden, tokens.Length - 1, 1);
+        _device.CopyToHost(runner.Logits(last).Data, _logits);
         Finish(tokens, last);
     }
 
@@ -397,7 +402,7 @@ public sealed partial class Session : IDisposable
         var isBoundary = false;
         foreach (var state in _states)
         {
-            if (state.Cache is { IsAtBoundary: true })
+            if (state.Memory is { IsAtBoundary: true })
             {
                 isBoundary = true;
                 state.KeepBoundary();
@@ -423,7 +428,7 @@ public sealed partial class Session : IDisposable
     /// <summary>Rows of the next step: it ends where a segment of any block does.</summary>
     private int NextRows(int tokens)
     {
-        var rows = Math.Min(tokens, StepWorkspace.MostRows);
+        var rows = Math.Min(tokens, ModelRunner.MostRows);
         foreach (var state in _states)
         {
             rows = Math.Min(rows, state.TokensToBoundary);
@@ -434,10 +439,11 @@ public sealed partial class Session : IDisposable
 
     private void ComputeLogits()
     {
-        var workspace = Model.Workspace;
-        workspace.Tape.Reset();
-        var hidden = workspace.Tape.FromHost(new Shape(1, _hidden.Length), _hidden);
-        _device.CopyToHost(Model.StepLogits(workspace.Tape, hidden).Data, _logits);
+        using var lease = Model.RentRunner();
+        var tape = lease.Runner.Tape;
+        tape.Reset();
+        var hidden = tape.FromHost(new Shape(1, _hidden.Length), _hidden);
+        _device.CopyToHost(lease.Runner.Logits(hidden).Data, _logits);
     }
 
     /// <summary>-ln p of a token under the present logits.</summary>
@@ -474,7 +480,7 @@ public sealed partial class Session : IDisposable
     {
         for (var i = 0; i < _states.Length; i++)
         {
-            if (_states[i].Cache is { } cache)
+            if (_states[i].Memory is { } cache)
             {
                 cache.Observer = _readHandler is null ? null : new ReadObserver(i, _readHandler);
             }
@@ -485,7 +491,7 @@ public sealed partial class Session : IDisposable
     {
         foreach (var state in _states)
         {
-            if (state.Cache is { CanHideSegments: true } cache)
+            if (state.Memory is { CanHideSegments: true } cache)
             {
                 cache.VisibleSpans = _visibleSegments;
             }

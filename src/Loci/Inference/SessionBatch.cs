@@ -1,4 +1,5 @@
 using Loci.Layers;
+using Loci.Models;
 
 namespace Loci.Inference;
 
@@ -17,9 +18,9 @@ public sealed class SessionBatch
     {
         ArgumentNullException.ThrowIfNull(sessions);
         _sessions = [.. sessions];
-        if (_sessions.Length is 0 or > StepWorkspace.MostRows)
+        if (_sessions.Length is 0 or > ModelRunner.MostRows)
         {
-            throw new ArgumentException($"A batch has 1 to {StepWorkspace.MostRows} sessions, not {_sessions.Length}.", nameof(sessions));
+            throw new ArgumentException($"A batch has 1 to {ModelRunner.MostRows} sessions, not {_sessions.Length}.", nameof(sessions));
         }
 
         if (_sessions.Any(session => session.Model != _sessions[0].Model) || _sessions.Distinct().Count() < _sessions.Length)

@@ -1,4 +1,5 @@
 using Loci.Memory.Store;
+using Loci.Caching;
 using Loci.Numerics;
 
 namespace Loci.Inference;

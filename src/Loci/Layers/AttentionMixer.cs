@@ -1,31 +1,30 @@
 using Loci.Caching;
-using Loci.Models;
+using Loci.Memories;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
 namespace Loci.Layers;
 
 /// <summary>Causal softmax attention with rotary positions, the mixer of the Transformer++ baseline: no convolution and no output gate, as in Llama.</summary>
-public sealed class AttentionMixer : Mixer, IDisposable
+internal sealed class AttentionMixer : Mixer, IDisposable
 {
-    private readonly ModelConfiguration _configuration;
-    private readonly Device _device;
+    private readonly LayerContext _layer;
     private readonly Parameter _query;
     private readonly Parameter _key;
     private readonly Parameter _value;
     private readonly Parameter _output;
     private readonly RotaryTable _rotary;
 
-    internal AttentionMixer(Device device, string prefix, ModelConfiguration configuration, Initializer initializer)
+    public AttentionMixer(LayerContext layer)
     {
-        _device = device;
-        _configuration = configuration;
-        var shape = new Shape(configuration.Dimension, configuration.Dimension);
+        _layer = layer;
+        var (device, prefix, initializer) = (layer.Device, layer.Prefix, layer.Initializer);
+        var shape = new Shape(layer.Dimension, layer.Dimension);
         _query = initializer.Normal(device, prefix + "query.weight", shape);
         _key = initializer.Normal(device, prefix + "key.weight", shape);
         _value = initializer.Normal(device, prefix + "value.weight", shape);
         _output = initializer.Residual(device, prefix + "output.weight", shape);
-        _rotary = new RotaryTable(device, configuration.Dimension / configuration.Heads, configuration.RotaryBase);
+        _rotary = new RotaryTable(device, layer.HeadWidth, layer.RotaryBase);
         Parameters = [_query, _key, _value, _output];
     }
 
@@ -33,43 +32,39 @@ public sealed class AttentionMixer : Mixer, IDisposable
     public override IReadOnlyList<Parameter> Parameters { get; }
 
     /// <inheritdoc/>
-    public override Tensor Apply(Tape tape, Tensor x, Tensor? residual, SequenceLayout layout)
+    public override Tensor Forward(Tape tape, Tensor x, Tensor? residual, SequenceRows rows)
     {
-        var q = Rotary.Apply(tape, Linear.Apply(tape, x, _query), layout, _rotary);
-        var k = Rotary.Apply(tape, Linear.Apply(tape, x, _key), layout, _rotary);
+        var q = rows.Rotate(tape, Linear.Apply(tape, x, _query), _rotary);
+        var k = rows.Rotate(tape, Linear.Apply(tape, x, _key), _rotary);
         var v = Linear.Apply(tape, x, _value);
-        return Linear.Apply(tape, SoftmaxAttention.Apply(tape, q, k, v, layout, _configuration.Heads), _output, residual);
-    }
-
-    internal override MixerState CreateState(StateOptions options) => new KeyValueCache(_device, _configuration.Dimension);
-
-    internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
-    {
-        Tensor q = Linear.Apply(tape, x, _query), k = Linear.Apply(tape, x, _key), v = Linear.Apply(tape, x, _value);
-        var y = tape.NewTensor(q.Shape);
-        var row = 0;
-        foreach (var (states, rows) in parts)
-        {
-            var cache = (KeyValueCache)states[layer];
-            cache.Layout.Set(1, rows);
-            cache.Keys.Append(Rotary.Apply(tape, tape.Rows(k, row, rows), cache.Layout, _rotary, cache.Position).Data, rows);
-            cache.Values.Append(tape.Rows(v, row, rows).Data, rows);
-            var queries = Rotary.Apply(tape, tape.Rows(q, row, rows), cache.Layout, _rotary, cache.Position);
-            var read = SoftmaxAttention.Step(tape, queries, cache.Keys.Pages, cache.Values.Pages, cache.Position, _configuration.Heads);
-            _device.Copy(read.Data, tape.Rows(y, row, rows).Data);
-            row += rows;
-        }
-
+        var y = rows.HaveStates ? Continue(tape, q, k, v, rows) : SoftmaxAttention.Apply(tape, q, k, v, rows.Layout, _layer.Heads);
         return Linear.Apply(tape, y, _output, residual);
     }
 
     /// <inheritdoc/>
+    public override MixerState CreateState(StateOptions options) => new KeyValueCache(_layer.Device, _layer.Dimension);
+
+    /// <inheritdoc/>
     public void Dispose() => _rotary.Dispose();
+
+    private Tensor Continue(Tape tape, Tensor q, Tensor k, Tensor v, SequenceRows rows)
+    {
+        var y = tape.NewTensor(q.Shape);
+        for (var sequence = 0; sequence < rows.Count; sequence++)
+        {
+            var (first, count) = rows.RowsOf(sequence);
+            var cache = rows.State<KeyValueCache>(sequence);
+            cache.Keys.Append(tape.Rows(k, first, count).Data, count);
+            cache.Values.Append(tape.Rows(v, first, count).Data, count);
+            var read = SoftmaxAttention.Step(tape, tape.Rows(q, first, count), cache.Keys.Pages, cache.Values.Pages, cache.Position, _layer.Heads);
+            _layer.Device.Copy(read.Data, tape.Rows(y, first, count).Data);
+        }
+
+        return y;
+    }
 
     private sealed class KeyValueCache(Device device, int dimension) : MixerState
     {
-        public SequenceLayout Layout { get; } = new(1, 1);
-
         public SharedRows Keys { get; } = new(device, dimension);
 
         public SharedRows Values { get; } = new(device, dimension);

@@ -1,3 +1,4 @@
+using Loci.Memories;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
@@ -16,9 +17,14 @@ internal sealed class Block : ModelBlock
     {
         _configuration = configuration;
         _mixerNorm = initializer.Constant(device, prefix + "mixer_norm.weight", new Shape(configuration.Dimension), 1);
-        Mixer = mixer.IsAttention
-            ? new AttentionMixer(device, prefix + "mixer.", configuration, initializer)
-            : new MemoryMixer(device, prefix + "mixer.", configuration, mixer, initializer);
+        var layer = new LayerContext(device, prefix + "mixer.", initializer)
+        {
+            Dimension = configuration.Dimension,
+            Heads = configuration.Heads,
+            NormEpsilon = configuration.NormEpsilon,
+            RotaryBase = configuration.RotaryBase,
+        };
+        Mixer = mixer.IsAttention ? new AttentionMixer(layer) : new MemoryMixer(layer, mixer, configuration.ConvolutionWidth);
         _feedForwardNorm = initializer.Constant(device, prefix + "feed_forward_norm.weight", new Shape(configuration.Dimension), 1);
         _feedForward = new FeedForward(device, prefix + "feed_forward.", configuration, initializer);
         Parameters = [_mixerNorm, .. Mixer.Parameters, _feedForwardNorm, .. _feedForward.Parameters];
@@ -28,31 +34,17 @@ internal sealed class Block : ModelBlock
 
     public override IReadOnlyList<Parameter> Parameters { get; }
 
-    public override Tensor Apply(Tape tape, Tensor x, SequenceLayout layout)
+    public override Tensor Forward(Tape tape, Tensor x, SequenceRows rows)
     {
         var normalized = RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon);
         if (_configuration.Dropout > 0 && tape.IsTraining)
         {
-            x = Dropout.Add(tape, x, Mixer.Apply(tape, normalized, null, layout), _configuration.Dropout);
+            x = Dropout.Add(tape, x, Mixer.Forward(tape, normalized, null, rows), _configuration.Dropout);
             normalized = RmsNorm.Apply(tape, x, _feedForwardNorm, epsilon: _configuration.NormEpsilon);
-            return Dropout.Add(tape, x, _feedForward.Apply(tape, normalized, null), _configuration.Dropout);
+            return Dropout.Add(tape, x, _feedForward.Forward(tape, normalized, null), _configuration.Dropout);
         }
 
-        x = Mixer.Apply(tape, normalized, x, layout);
-        return FeedForward(tape, x);
+        x = Mixer.Forward(tape, normalized, x, rows);
+        return _feedForward.Forward(tape, RmsNorm.Apply(tape, x, _feedForwardNorm, epsilon: _configuration.NormEpsilon), x);
     }
-
-    public override Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer)
-    {
-        x = Mixer.Step(tape, RmsNorm.Apply(tape, x, _mixerNorm, epsilon: _configuration.NormEpsilon), x, parts, layer);
-        foreach (var (states, rows) in parts)
-        {
-            states[layer].Position += rows;
-        }
-
-        return FeedForward(tape, x);
-    }
-
-    private Tensor FeedForward(Tape tape, Tensor x) =>
-        _feedForward.Apply(tape, RmsNorm.Apply(tape, x, _feedForwardNorm, epsilon: _configuration.NormEpsilon), x);
 }

@@ -19,6 +19,6 @@ internal sealed class FeedForward
 
     public IReadOnlyList<Parameter> Parameters { get; }
 
-    public Tensor Apply(Tape tape, Tensor x, Tensor? residual) =>
+    public Tensor Forward(Tape tape, Tensor x, Tensor? residual) =>
         Linear.Apply(tape, SwiGlu.Apply(tape, Linear.Apply(tape, x, _input)), _output, residual);
 }

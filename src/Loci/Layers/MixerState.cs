@@ -12,17 +12,17 @@ internal abstract class MixerState : IDisposable
     /// <summary>Bytes of memory that the sequence needs: online state, cached states and the last few inputs; what forks share counts for each.</summary>
     public abstract long Bytes { get; }
 
-    /// <summary>The cache, where there is one.</summary>
-    public virtual RecurrentCache? Cache => null;
+    /// <summary>The memory with its cache, where there is one.</summary>
+    public virtual CachedMemoryState? Memory => null;
 
     /// <summary>Bytes that reading so many tokens adds, which end no segment before the last of them.</summary>
-    public virtual long BytesAdded(int tokens) => tokens >= TokensToBoundary ? Cache!.BytesPerSegment : 0;
+    public virtual long BytesAdded(int tokens) => tokens >= TokensToBoundary ? Memory!.BytesPerSegment : 0;
 
     /// <summary>Whether every token reads everything that is kept.</summary>
-    public virtual bool ReadsEverything => Cache?.ReadsAllStates ?? false;
+    public virtual bool ReadsEverything => Memory?.ReadsAllStates ?? false;
 
     /// <summary>Number of cached states.</summary>
-    public int CachedStates => Cache?.CachedStates ?? 0;
+    public int CachedStates => Memory?.Count ?? 0;
 
     /// <summary>Tokens until the state is next at the end of a segment; int.MaxValue if it never is.</summary>
     public virtual int TokensToBoundary => int.MaxValue;
@@ -58,12 +58,12 @@ internal abstract class MixerState : IDisposable
     }
 
     /// <summary>Bytes of memory after so many tokens, about.</summary>
-    public virtual long BytesAfter(int tokens) => Bytes + (Cache?.BytesAfter(tokens) ?? 0);
+    public virtual long BytesAfter(int tokens) => Bytes + (Memory?.BytesAfter(tokens) ?? 0);
 
     /// <summary>Makes the state as large as if so many tokens had been read: for measurements.</summary>
     public virtual void Fill(int tokens, DeviceSpan<float> noise)
     {
-        Cache?.Fill(tokens, noise);
+        Memory?.Fill(tokens, noise);
         Position = tokens;
     }
 

@@ -11,18 +11,10 @@ internal abstract class ModelBlock
     /// <summary>The learned tensors.</summary>
     public abstract IReadOnlyList<Parameter> Parameters { get; }
 
-    /// <summary>The parallel form, over the sequences of a batch.</summary>
-    /// <param name="tape">The step.</param>
+    /// <summary>Runs the layer on some rows.</summary>
+    /// <param name="tape">The step; where the rows go on from states it must not be recording.</param>
     /// <param name="x">The residual stream, [rows, D].</param>
-    /// <param name="layout">The sequences.</param>
+    /// <param name="rows">The sequences of the rows.</param>
     /// <returns>[rows, D].</returns>
-    public abstract Tensor Apply(Tape tape, Tensor x, SequenceLayout layout);
-
-    /// <summary>The recurrent form: reads the next tokens of some sequences and moves their states past them.</summary>
-    /// <param name="tape">The step; it must not be recording.</param>
-    /// <param name="x">The residual stream, [rows, D].</param>
-    /// <param name="parts">Whose tokens the rows are, in their order.</param>
-    /// <param name="layer">Number of the block, which is also that of its state in each part.</param>
-    /// <returns>[rows, D].</returns>
-    public abstract Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer);
+    public abstract Tensor Forward(Tape tape, Tensor x, SequenceRows rows);
 }

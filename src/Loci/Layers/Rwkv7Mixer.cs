@@ -25,27 +25,22 @@ internal sealed class Rwkv7Mixer : RwkvMixer
     private readonly Parameter _removal;
     private readonly Parameter _replacement;
     private readonly Parameter _ownGain;
-    private readonly Rwkv7Mixer? _first;
-
-    // Of the rows at hand: the later blocks of the same pass mix them into theirs.
-    private Tensor? _values;
 
     /// <param name="device">Where it lives.</param>
     /// <param name="prefix">Start of the parameters' names.</param>
     /// <param name="configuration">The model.</param>
-    /// <param name="first">The mixer of the model's first block, whose values the others mix into theirs; null for that one itself.</param>
+    /// <param name="isFirst">Whether it is the mixer of the model's first block, whose values the others mix into theirs.</param>
     /// <param name="initializer">Draws initial values.</param>
-    public Rwkv7Mixer(Device device, string prefix, ModelConfiguration configuration, Rwkv7Mixer? first, Initializer initializer)
+    public Rwkv7Mixer(Device device, string prefix, ModelConfiguration configuration, bool isFirst, Initializer initializer)
         : base(device, prefix, configuration, 6, 64e-5f, initializer)
     {
         var d = configuration.Dimension;
         var ranks = configuration.Ranks!;
-        _first = first;
         _decay = new Bottleneck(device, prefix + "decay", d, ranks.Decay, initializer);
         _decayBias = initializer.Constant(device, prefix + "decay.bias", new Shape(d), -2);
         _rate = new Bottleneck(device, prefix + "rate", d, ranks.Rate, initializer);
         _rateBias = initializer.Constant(device, prefix + "rate.bias", new Shape(d), 0);
-        if (first is not null)
+        if (!isFirst)
         {
             _firstValue = new Bottleneck(device, prefix + "first_value", d, ranks.FirstValue, initializer);
             _firstValueBias = initializer.Constant(device, prefix + "first_value.bias", new Shape(d), 0);
@@ -77,16 +72,19 @@ internal sealed class Rwkv7Mixer : RwkvMixer
         var logDecay = Scale.Apply(tape, Activation.Sigmoid(tape, decay, _decayBias), LargestLogDecay);
         var forValue = tape.Rows(shifted, 3 * rows, rows);
         var v = Value(tape, forValue);
-        if (_first is not null)
+        if (_firstValue is not null)
         {
-            var share = Activation.Sigmoid(tape, _firstValue!.Apply(tape, forValue), _firstValueBias);
+            var share = Activation.Sigmoid(tape, _firstValue.Apply(tape, forValue), _firstValueBias);
             var difference = tape.NewTensor(v.Shape);
-            Device.Copy(_first._values!.Data, difference.Data);
+            Device.Copy(tape.Resource<FirstValues>().Values!.Data, difference.Data);
             Device.AddScaled(v.Data, -1, difference.Data);
             v = MultiplyAdd.Apply(tape, difference, share, v);
         }
+        else
+        {
+            tape.Resource<FirstValues>().Values = v;
+        }
 
-        _values = v;
         var rate = Activation.Sigmoid(tape, _rate.Apply(tape, tape.Rows(shifted, 4 * rows, rows)), _rateBias);
         var gate = _gate.Up(tape, Activation.Sigmoid(tape, _gate.Down(tape, tape.Rows(shifted, 5 * rows, rows))));
         var (removed, written) = RwkvKeys.Divide(tape, Key(tape, tape.Rows(shifted, 2 * rows, rows)), rate, _removal, _replacement, Heads);
@@ -100,4 +98,14 @@ internal sealed class Rwkv7Mixer : RwkvMixer
 
     /// <inheritdoc/>
     protected override void AddToRead(Tape tape, in RwkvInputs inputs, Tensor y) => RwkvKeys.AddOwnValue(tape, inputs.Q, inputs.K, _ownGain, inputs.V, Heads, y);
+
+    /// <summary>The values of the first block for the rows of a pass, kept with the pass's tape.</summary>
+    private sealed class FirstValues : IDisposable
+    {
+        public Tensor? Values { get; set; }
+
+        public void Dispose()
+        {
+        }
+    }
 }

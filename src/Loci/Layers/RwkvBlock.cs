@@ -28,7 +28,7 @@ internal sealed class RwkvBlock : ModelBlock
         _feedForwardNorm = Norm("feed_forward_norm");
         _mixer = is5
             ? new Rwkv5Mixer(device, prefix + "mixer.", configuration, initializer)
-            : new Rwkv7Mixer(device, prefix + "mixer.", configuration, (Rwkv7Mixer?)first?._mixer, initializer);
+            : new Rwkv7Mixer(device, prefix + "mixer.", configuration, first is null, initializer);
         _feedForward = new RwkvFeedForward(device, prefix + "feed_forward.", configuration, is5, initializer);
         Parameters = [.. _inputNorm ?? [], .. _mixerNorm, .. _mixer.Parameters, .. _feedForwardNorm, .. _feedForward.Parameters];
 
@@ -46,32 +46,17 @@ internal sealed class RwkvBlock : ModelBlock
 
     public override IReadOnlyList<Parameter> Parameters { get; }
 
-    public override Tensor Apply(Tape tape, Tensor x, SequenceLayout layout)
+    public override Tensor Forward(Tape tape, Tensor x, SequenceRows rows)
     {
         if (tape.IsRecording)
         {
             throw NotTrained();
         }
 
-        x = Enter(tape, x);
-        x = _mixer.Apply(tape, Normalise(tape, x, _mixerNorm), x, layout);
-        return _feedForward.Apply(tape, Normalise(tape, x, _feedForwardNorm), x, layout, default);
+        x = _inputNorm is null ? x : Normalize(tape, x, _inputNorm);
+        x = _mixer.Forward(tape, Normalize(tape, x, _mixerNorm), x, rows);
+        return _feedForward.Forward(tape, Normalize(tape, x, _feedForwardNorm), x, rows);
     }
 
-    public override Tensor Step(Tape tape, Tensor x, ReadOnlySpan<StreamPart> parts, int layer)
-    {
-        x = Enter(tape, x);
-        x = _mixer.Step(tape, Normalise(tape, x, _mixerNorm), x, parts, layer);
-        x = _feedForward.Step(tape, Normalise(tape, x, _feedForwardNorm), x, parts, layer);
-        foreach (var (states, rows) in parts)
-        {
-            states[layer].Position += rows;
-        }
-
-        return x;
-    }
-
-    private Tensor Enter(Tape tape, Tensor x) => _inputNorm is null ? x : Normalise(tape, x, _inputNorm);
-
-    private Tensor Normalise(Tape tape, Tensor x, Parameter[] norm) => LayerNorm.Apply(tape, x, norm[0], norm[1], _configuration.NormEpsilon);
+    private Tensor Normalize(Tape tape, Tensor x, Parameter[] norm) => LayerNorm.Apply(tape, x, norm[0], norm[1], _configuration.NormEpsilon);
 }

@@ -28,35 +28,20 @@ internal sealed class RwkvFeedForward
 
     /// <summary>Adds the result to the residual stream.</summary>
     /// <param name="tape">The step.</param>
-    /// <param name="x">Normalised input, [rows, D].</param>
+    /// <param name="x">Normalized input, [rows, D].</param>
     /// <param name="residual">[rows, D].</param>
-    /// <param name="layout">The sequences.</param>
-    /// <param name="previous">The input of the row before the first, [D], or empty.</param>
+    /// <param name="rows">The sequences of the rows.</param>
     /// <returns>[rows, D].</returns>
-    public Tensor Apply(Tape tape, Tensor x, Tensor residual, SequenceLayout layout, DeviceSpan<float> previous)
+    public Tensor Forward(Tape tape, Tensor x, Tensor residual, SequenceRows rows)
     {
-        return Apply(tape, TokenShift.Apply(tape, x, _share, layout, previous), x.Rows, residual);
-    }
-
-    /// <summary>The recurrent form, which moves the states past the rows.</summary>
-    /// <param name="tape">The step.</param>
-    /// <param name="x">Normalised input, [rows, D].</param>
-    /// <param name="residual">[rows, D].</param>
-    /// <param name="parts">Whose tokens the rows are.</param>
-    /// <param name="layer">Number of the block.</param>
-    /// <returns>[rows, D].</returns>
-    public Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer) =>
-        Apply(tape, RwkvMixer.Shift(tape, x, _share, parts, layer, state => state.FeedForwardInput), x.Rows, residual);
-
-    private Tensor Apply(Tape tape, Tensor shifted, int rows, Tensor residual)
-    {
-        var hidden = Activation.SquaredRelu(tape, Linear.Apply(tape, tape.Rows(shifted, 0, rows), _key));
+        var shifted = RwkvShift.Forward(tape, x, _share, rows, 1);
+        var hidden = Activation.SquaredRelu(tape, Linear.Apply(tape, tape.Rows(shifted, 0, x.Rows), _key));
         if (_receptance is null)
         {
             return Linear.Apply(tape, hidden, _value, residual);
         }
 
-        var gate = Activation.Sigmoid(tape, Linear.Apply(tape, tape.Rows(shifted, rows, rows), _receptance));
+        var gate = Activation.Sigmoid(tape, Linear.Apply(tape, tape.Rows(shifted, x.Rows, x.Rows), _receptance));
         return MultiplyAdd.Apply(tape, Linear.Apply(tape, hidden, _value), gate, residual);
     }
 }

@@ -1,3 +1,4 @@
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Memories;
 using Loci.Models;
@@ -8,8 +9,8 @@ namespace Loci.Layers;
 
 /// <summary>
 /// The time mix of RWKV: receptance (q), key and value are linear maps of mixtures of a token with the one before; the memory is written and read, cached states are read
-/// beside it, the result is normalised per head, gated and projected back. It reads models that were trained elsewhere and has no gradient; its parallel form is the step form,
-/// sequence by sequence.
+/// beside it, the result is normalized per head, gated and projected back. It reads models that were trained elsewhere and has no gradient; whole sequences are read as from
+/// an empty state.
 /// </summary>
 internal abstract class RwkvMixer : Mixer, IDisposable
 {
@@ -21,7 +22,7 @@ internal abstract class RwkvMixer : Mixer, IDisposable
     private readonly Parameter _normGain;
     private readonly Parameter _normBias;
     private readonly Parameter _output;
-    private readonly AfterTrainingReaders _readersAfterTraining;
+    private readonly SessionReaders _readers;
 
     /// <param name="device">Where it lives.</param>
     /// <param name="prefix">Start of the parameters' names.</param>
@@ -33,7 +34,7 @@ internal abstract class RwkvMixer : Mixer, IDisposable
     {
         _normEpsilon = normEpsilon;
         Device = device;
-        _readersAfterTraining = new AfterTrainingReaders(device, configuration.Heads, false);
+        _readers = new SessionReaders(device, configuration.Heads);
         Configuration = configuration;
         var d = configuration.Dimension;
         _share = initializer.Constant(device, prefix + "shift.weight", new Shape(mixtures, d), 0.5f);
@@ -56,81 +57,40 @@ internal abstract class RwkvMixer : Mixer, IDisposable
     protected int Heads => Configuration.Heads;
 
     /// <inheritdoc/>
-    public override Tensor Apply(Tape tape, Tensor x, Tensor? residual, SequenceLayout layout)
+    public override Tensor Forward(Tape tape, Tensor x, Tensor? residual, SequenceRows rows)
     {
-        var inputs = Prepare(tape, x, layout, default);
-        var y = tape.NewTensor(x.Shape);
-        for (var sequence = 0; sequence < layout.Count; sequence++)
+        var inputs = Prepare(tape, RwkvShift.Forward(tape, x, _share, rows, 0), x.Rows);
+        if (rows is { HaveStates: true, Count: 1 })
         {
-            int first = layout.Starts[sequence], rows = layout.Starts[sequence + 1] - first;
-            using var state = NewState(new OnlineMemory(), Segmentation.None, new StateOptions());
-            Device.Copy(Advance(tape, x, inputs, first, rows, state).Data, tape.Rows(y, first, rows).Data);
-        }
-
-        return Finish(tape, y, inputs, residual);
-    }
-
-    internal override MixerState CreateState(StateOptions options)
-    {
-        var (reader, segmentation) = _readersAfterTraining.Choose(options, new OnlineMemory(), Segmentation.None);
-        return NewState(reader, segmentation, options);
-    }
-
-    /// <summary>The start of a sequence whose segments' states are cached and read beside the online memory, though the model was trained without.</summary>
-    /// <param name="reader">Reads the cached states; the queries it routes by are those of the memory, and keys are not of unit length.</param>
-    /// <param name="segmentation">The segments.</param>
-    internal RwkvState CreateState(CacheReader reader, Segmentation segmentation) => NewState(reader, segmentation, new StateOptions());
-
-    internal override Tensor Step(Tape tape, Tensor x, Tensor residual, ReadOnlySpan<StreamPart> parts, int layer)
-    {
-        var inputs = Prepare(tape, Shift(tape, x, _share, parts, layer, state => state.MixerInput), x.Rows);
-        if (parts.Length == 1)
-        {
-            return Finish(tape, Advance(tape, x, inputs, 0, x.Rows, (RwkvState)parts[0].States[layer]), inputs, residual);
+            return Finish(tape, Advance(tape, x, inputs, 0, x.Rows, rows.State<CachedMixerState>(0)), inputs, residual);
         }
 
         var y = tape.NewTensor(x.Shape);
-        var first = 0;
-        foreach (var (states, rows) in parts)
+        for (var sequence = 0; sequence < rows.Count; sequence++)
         {
-            Device.Copy(Advance(tape, x, inputs, first, rows, (RwkvState)states[layer]).Data, tape.Rows(y, first, rows).Data);
-            first += rows;
+            var (first, count) = rows.RowsOf(sequence);
+            using var start = rows.HaveStates ? null : CreateState(new StateOptions());
+            var read = Advance(tape, x, inputs, first, count, start ?? rows.State<CachedMixerState>(sequence));
+            Device.Copy(read.Data, tape.Rows(y, first, count).Data);
         }
 
         return Finish(tape, y, inputs, residual);
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _readersAfterTraining.Dispose();
-
-    /// <summary>The token shift of the next rows of some sequences, each going on from the last row of its state, which is moved past them.</summary>
-    internal static Tensor Shift(Tape tape, Tensor x, Tensor share, ReadOnlySpan<StreamPart> parts, int layer, Func<RwkvState, DeviceSpan<float>> previous)
+    public override CachedMixerState CreateState(StateOptions options)
     {
-        var mixtures = share.Shape[0];
-        var all = parts.Length == 1 ? null : tape.NewTensor(new Shape(mixtures * x.Rows, x.Columns));
-        var first = 0;
-        foreach (var (states, rows) in parts)
-        {
-            var state = (RwkvState)states[layer];
-            var part = all is null ? x : tape.Rows(x, first, rows);
-            state.Layout.Set(1, rows);
-            var shifted = TokenShift.Apply(tape, part, share, state.Layout, previous(state));
-            state.Keep(tape, part, previous(state));
-            if (all is null)
-            {
-                return shifted;
-            }
-
-            for (var i = 0; i < mixtures; i++)
-            {
-                tape.Device.Copy(tape.Rows(shifted, i * rows, rows).Data, tape.Rows(all, (i * x.Rows) + first, rows).Data);
-            }
-
-            first += rows;
-        }
-
-        return all!;
+        var (reader, segmentation) = _readers.Choose(options, new NoCache.Reader(), Segmentation.None, true);
+        return CreateState(reader, segmentation, options);
     }
+
+    /// <summary>The start of a sequence whose segments' states are read by a given reader.</summary>
+    internal CachedMixerState CreateState(CacheReader reader, Segmentation segmentation, StateOptions options) => new(
+        Device, new CachedMemoryState(Device, CreateMemory(segmentation), reader, segmentation, Heads, Configuration.HeadWidth, options.Format),
+        2L * Configuration.Dimension, options.KeepsReturns);
+
+    /// <inheritdoc/>
+    public void Dispose() => _readers.Dispose();
 
     /// <summary>The memory of a new sequence.</summary>
     protected abstract RecurrentMemory CreateMemory(Segmentation segmentation);
@@ -157,17 +117,11 @@ internal abstract class RwkvMixer : Mixer, IDisposable
 
     protected Tensor Value(Tape tape, Tensor mixture) => Linear.Apply(tape, mixture, _value);
 
-    private RwkvState NewState(CacheReader reader, Segmentation segmentation, StateOptions options) => new(
-        Device, new RecurrentCache(Device, CreateMemory(segmentation), reader, segmentation, Heads, Configuration.HeadWidth, options.Format), Configuration.Dimension, options.KeepsReturns);
-
-    private RwkvInputs Prepare(Tape tape, Tensor x, SequenceLayout layout, DeviceSpan<float> previous) =>
-        Prepare(tape, TokenShift.Apply(tape, x, _share, layout, previous), x.Rows);
-
-    private Tensor Advance(Tape tape, Tensor x, in RwkvInputs inputs, int first, int rows, RwkvState state)
+    private Tensor Advance(Tape tape, Tensor x, in RwkvInputs inputs, int first, int rows, CachedMixerState state)
     {
         Tensor q = tape.Rows(inputs.Q, first, rows), k = tape.Rows(inputs.K, first, rows);
-        SetGates(tape, state.Cache.Memory, inputs, first, rows);
-        return state.Cache.Advance(tape, tape.Rows(x, first, rows), q, k, tape.Rows(inputs.V, first, rows), new RouterInputs(q, k));
+        SetGates(tape, state.Memory.Memory, inputs, first, rows);
+        return state.Memory.Advance(tape, tape.Rows(x, first, rows), q, k, tape.Rows(inputs.V, first, rows), new RouterInputs(q, k));
     }
 
     private Tensor Finish(Tape tape, Tensor y, in RwkvInputs inputs, Tensor? residual)

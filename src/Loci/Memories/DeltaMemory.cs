@@ -7,19 +7,17 @@ using Loci.Numerics.Operations;
 namespace Loci.Memories;
 
 /// <summary>A matrix memory written by the delta rule, M_t = a_t M_{t-1} (I - b_t k_t k_t^T) + b_t v_t k_t^T with b = sigmoid(.), with or without the decay a.</summary>
-internal sealed class DeltaMemory(Device device, int heads, int width, GateProjection beta, GateProjection? decay) : LayerMemory
+internal sealed class DeltaMemory(LayerContext layer, GateProjection beta, GateProjection? decay) : LayerMemory
 {
     public override IReadOnlyList<Parameter> Parameters { get; } = [.. beta.Parameters, .. decay?.Parameters ?? []];
 
-    internal override bool RewritesSegments => true;
+    public override bool RewritesSegments => true;
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
-    {
-        var scan = DeltaScan.Apply(tape, plan, q, k, v, heads, Beta(tape, x), LogDecay(tape, x));
-        return reader.Read(tape, plan, scan, q, routing);
-    }
+    public override Written Write(Tape tape, in MemoryInputs inputs) =>
+        new(DeltaScan.Apply(tape, inputs.Plan, inputs.Q, inputs.K, inputs.V, layer.Heads, Beta(tape, inputs.X), LogDecay(tape, inputs.X)));
 
-    internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new Recurrent(this, device, segmentation, heads, width);
+    public override RecurrentMemory CreateRecurrent(Segmentation segmentation) =>
+        new Recurrent(this, layer.Device, segmentation, layer.Heads, layer.HeadWidth);
 
     private Tensor Beta(Tape tape, Tensor x) => beta.Sigmoid(tape, x);                                       // [rows, H]
 

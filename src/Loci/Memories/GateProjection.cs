@@ -13,14 +13,14 @@ internal sealed class GateProjection
     private readonly Parameter _weight;
     private readonly Parameter _bias;
 
-    public GateProjection(Device device, string prefix, ModelConfiguration configuration, Initializer initializer, float bias)
-        : this(device, prefix, configuration, initializer, initializer.Constant(device, prefix + ".bias", new Shape(configuration.Heads), bias))
+    public GateProjection(LayerContext layer, string name, float bias)
+        : this(layer, name, layer.Initializer.Constant(layer.Device, layer.Prefix + name + ".bias", new Shape(layer.Heads), bias))
     {
     }
 
-    public GateProjection(Device device, string prefix, ModelConfiguration configuration, Initializer initializer, Parameter bias)
+    public GateProjection(LayerContext layer, string name, Parameter bias)
     {
-        _weight = initializer.Normal(device, prefix + ".weight", new Shape(configuration.Heads, configuration.Dimension), decays: false);
+        _weight = layer.Initializer.Normal(layer.Device, layer.Prefix + name + ".weight", new Shape(layer.Heads, layer.Dimension), decays: false);
         _bias = bias;
         Parameters = [_weight, _bias];
     }

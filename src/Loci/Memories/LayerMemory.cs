@@ -1,11 +1,33 @@
 using Loci.Caching;
+using Loci.Memory.Rules;
 using Loci.Memory.Segments;
 using Loci.Numerics;
+using Loci.Numerics.Operations;
 
 namespace Loci.Memories;
 
-/// <summary>The memory of one layer: what it learns, its parallel form over whole batches and the state of its step form.</summary>
-public abstract class LayerMemory
+/// <summary>What the memory of a layer is given over a batch.</summary>
+/// <param name="Plan">Chunks, segments and readers of the batch.</param>
+/// <param name="X">The mixer's normalized input, [rows, D].</param>
+/// <param name="Q">Queries, [rows, H*d].</param>
+/// <param name="K">Keys, normalized per head, [rows, H*d].</param>
+/// <param name="V">Values, [rows, H*d].</param>
+/// <param name="Routing">What the router compares.</param>
+internal readonly record struct MemoryInputs(MemoryPlan Plan, Tensor X, Tensor Q, Tensor K, Tensor V, RouterInputs Routing);
+
+/// <summary>What a memory leaves behind that has been written over a batch.</summary>
+/// <param name="Scan">Online reads and cached states.</param>
+/// <param name="TokenGates">The scalars that weigh each token's write, where the rule has such.</param>
+internal readonly record struct Written(ScanResult Scan, GateValues TokenGates = default);
+
+/// <summary>Gates of every row and head, [rows, H] each; null stands for a = 1, b = 0, l = 1.</summary>
+/// <param name="LogDecay">log a.</param>
+/// <param name="PreviousGate">b, the weight of the row before.</param>
+/// <param name="WriteGate">l, the weight of the row itself.</param>
+internal readonly record struct GateValues(Tensor? LogDecay, Tensor? PreviousGate, Tensor? WriteGate);
+
+/// <summary>The memory of one layer: what it learns, its chunked form over whole batches and the state of its step form.</summary>
+internal abstract class LayerMemory
 {
     /// <summary>The learned tensors.</summary>
     public abstract IReadOnlyList<Parameter> Parameters { get; }
@@ -13,23 +35,18 @@ public abstract class LayerMemory
     /// <summary>
     /// Whether the state of a segment cannot be merged from the states of its parts, so that independent logarithmic segments are written again as a whole.
     /// </summary>
-    internal abstract bool RewritesSegments { get; }
+    public abstract bool RewritesSegments { get; }
 
-    /// <summary>Whether the states are weights of networks rather than matrices.</summary>
-    internal virtual bool IsDeep => false;
+    /// <summary>Whether a read is linear in the state: so with matrices, not with networks.</summary>
+    public virtual bool ReadsLinearly => true;
 
-    /// <summary>The parallel form: writes the memory, and reads it and its cached states.</summary>
-    /// <param name="tape">The step.</param>
-    /// <param name="plan">Chunks, segments and readers of the batch.</param>
-    /// <param name="x">The mixer's normalised input, [rows, D].</param>
-    /// <param name="q">Queries, [rows, H*d].</param>
-    /// <param name="k">Keys, normalised per head, [rows, H*d].</param>
-    /// <param name="v">Values, [rows, H*d].</param>
-    /// <param name="routing">What the router compares.</param>
-    /// <param name="reader">Reads the cached states.</param>
-    /// <returns>y, [rows, H*d].</returns>
-    internal abstract Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader);
+    /// <summary>Writes the memory and reads its online state.</summary>
+    public abstract Written Write(Tape tape, in MemoryInputs inputs);
+
+    /// <summary>Writes the memory and reads the gated sum of its online and cached states, which for a linear read is the gated sum of reads.</summary>
+    public virtual Tensor WriteAndReadSoup(Tape tape, in MemoryInputs inputs, Router router) =>
+        router.Read(tape, inputs.Plan, Write(tape, inputs).Scan, inputs.Q, inputs.Routing);
 
     /// <summary>The step form of one sequence, at its start.</summary>
-    internal abstract RecurrentMemory CreateRecurrent(Segmentation segmentation);
+    public abstract RecurrentMemory CreateRecurrent(Segmentation segmentation);
 }

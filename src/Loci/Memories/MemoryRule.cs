@@ -1,12 +1,15 @@
 using Loci.Caching;
 using Loci.Models;
-using Loci.Numerics;
 
 namespace Loci.Memories;
 
 /// <summary>One update rule of a recurrent memory: its name, its defaults, and how to make the memory of one layer.</summary>
 public abstract class MemoryRule
 {
+    private protected MemoryRule()
+    {
+    }
+
     /// <summary>The name in configurations.</summary>
     public abstract string Name { get; }
 
@@ -20,10 +23,7 @@ public abstract class MemoryRule
     public virtual bool SupportsLogLinear => false;
 
     /// <summary>Makes the memory of one layer.</summary>
-    /// <param name="device">Where it lives.</param>
-    /// <param name="prefix">Start of the parameters' names.</param>
-    /// <param name="model">The model.</param>
+    /// <param name="layer">What it is made of.</param>
     /// <param name="mixer">The mixer that the memory belongs to.</param>
-    /// <param name="initializer">Draws initial values.</param>
-    public abstract LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer);
+    internal abstract LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer);
 }

@@ -37,11 +37,9 @@ internal sealed class RecurrentMatrixMemory : RecurrentMemory
     // The window may reach back over the segment's end.
     public override long BoundaryLength => _gates.HasWindow ? _previous.Length : 0;
 
-    /// <summary>The gates of the rows at hand.</summary>
-    public GateValues Gates => _values;
+    public override GateValues TokenGates => _values;
 
-    /// <summary>Sums of log a between the end of each cached segment and the end of the last, [slots, H]; independent logarithmic segments only.</summary>
-    public void CopyDecaysBehind(DeviceSpan<float> destination)
+    public override void CopyDecaysBehind(DeviceSpan<float> destination)
     {
         Span<float> sums = stackalloc float[_heads];
         sums.Clear();

@@ -1,5 +1,7 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -75,6 +77,12 @@ internal abstract class RecurrentMemory : IDisposable
     /// <summary>Gain of the network's norm, [D].</summary>
     public virtual Parameter? Gain => null;
 
+    /// <summary>Whether a read is linear in the state: so with matrices, not with networks.</summary>
+    public bool ReadsLinearly => Network is null;
+
+    /// <summary>The scalars that weigh the writes of the rows at hand, where the rule has such.</summary>
+    public virtual GateValues TokenGates => default;
+
     /// <summary>Takes the next rows of the sequence, of which <see cref="Write"/> then writes some at a time.</summary>
     public void Begin(Tape tape, Tensor x, Tensor q, Tensor k, Tensor v)
     {
@@ -110,6 +118,12 @@ internal abstract class RecurrentMemory : IDisposable
         Device.Copy(_continuations![_continuations.Count - 2].Slice(0, StateLength), left);
         _continuations.Truncate(_continuations.Count - 1);
     }
+
+    /// <summary>Copies the sums of log a between the end of each cached segment and the end of the last, [slots, H]: 0 where nothing decays by scalars.</summary>
+    public virtual void CopyDecaysBehind(DeviceSpan<float> destination) => Device.Clear(destination);
+
+    /// <summary>Reads the gated sum of cached and online states as one memory, which for a linear read is the gated sum of reads.</summary>
+    public virtual void ReadSoup(MemoryPlan plan, in ReadArguments arguments) => Device.Launch<CachedReadKernel.Forward, ReadArguments>(arguments);
 
     /// <summary>An empty memory of the same kind.</summary>
     public abstract RecurrentMemory CreateEmpty();

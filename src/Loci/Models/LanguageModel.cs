@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using Loci.Caching;
 using Loci.Formats;
 using Loci.Inference;
 using Loci.Layers;
@@ -10,7 +11,7 @@ using Loci.Numerics.Operations;
 namespace Loci.Models;
 
 /// <summary>
-/// A causal language model: embedding, blocks, norm, projection to the vocabulary (section 7 of the method). The same code trains recurrent memories with
+/// A causal language model: embedding, blocks, norm, projection to the vocabulary (docs/method.md, section 7). The same code trains recurrent memories with
 /// or without a cache and the attention baseline, and runs RWKV models that were trained elsewhere.
 /// </summary>
 public sealed class LanguageModel : IDisposable
@@ -22,7 +23,7 @@ public sealed class LanguageModel : IDisposable
     private readonly Parameter _norm;
     private readonly Parameter? _normBias;
     private readonly Parameter? _head;
-    private StepWorkspace? _workspace;
+    private readonly ModelRunnerPool _runners;
 
     /// <summary>Makes a model with initial weights.</summary>
     /// <param name="configuration">Its sizes and mixers.</param>
@@ -52,6 +53,7 @@ public sealed class LanguageModel : IDisposable
         [
             _embedding, .. _blocks.SelectMany(block => block.Parameters), _norm, .. _normBias is null ? (Parameter[])[] : [_normBias], .. _head is null ? (Parameter[])[] : [_head],
         ];
+        _runners = new ModelRunnerPool(this);
         ParameterCount = Parameters.Sum(parameter => parameter.Shape.Count);
     }
 
@@ -74,10 +76,7 @@ public sealed class LanguageModel : IDisposable
     public long WeightBytes => Parameters.Sum(parameter => parameter.Bytes);
 
     /// <summary>The mixers, one a block.</summary>
-    public IEnumerable<Mixer> Mixers => _blocks.Select(block => block.Mixer);
-
-    /// <summary>What the model's sessions share while they read.</summary>
-    internal StepWorkspace Workspace => _workspace ??= new StepWorkspace(this);
+    internal IEnumerable<Mixer> Mixers => _blocks.Select(block => block.Mixer);
 
     private Parameter Head => _head ?? _embedding;
 
@@ -92,7 +91,7 @@ public sealed class LanguageModel : IDisposable
         LinearCrossEntropy.Apply(tape, Hidden(tape, inputs, layout), Head, targets, normalizer);
 
     /// <summary>Logits of the next token in every row, [rows, vocabulary]. Large: for tests and short prompts.</summary>
-    public Tensor Logits(Tape tape, DeviceSpan<int> inputs, SequenceLayout layout) => Linear.Apply(tape, Hidden(tape, inputs, layout), Head);
+    public Tensor Logits(Tape tape, DeviceSpan<int> inputs, SequenceLayout layout) => Logits(tape, Hidden(tape, inputs, layout));
 
     /// <summary>The final normalised hidden states, [rows, D].</summary>
     public Tensor Hidden(Tape tape, DeviceSpan<int> inputs, SequenceLayout layout)
@@ -104,18 +103,7 @@ public sealed class LanguageModel : IDisposable
             throw new ArgumentException($"A layout of {layout.Rows} rows takes as many token ids, not {inputs.Length}.", nameof(inputs));
         }
 
-        var x = Embedding.Apply(tape, inputs, _embedding);
-        if (Configuration.Dropout > 0 && tape.IsTraining)
-        {
-            x = Dropout.Apply(tape, x, Configuration.Dropout);
-        }
-
-        foreach (var block in _blocks)
-        {
-            x = block.Apply(tape, x, layout);
-        }
-
-        return Norm(tape, x);
+        return Forward(tape, inputs, new SequenceRows(layout));
     }
 
     /// <summary>Starts reading one sequence.</summary>
@@ -237,7 +225,7 @@ public sealed class LanguageModel : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _workspace?.Dispose();
+        _runners.Dispose();
         foreach (var parameter in Parameters)
         {
             parameter.Dispose();
@@ -280,23 +268,33 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Matrices that are used by linear maps and embeddings alone, which is what decays; gates and rates do not.</summary>
     private static bool IsLargeMatrix(Parameter parameter) => parameter.Decays && parameter.Shape.Rank == 2;
 
-    /// <summary>The recurrent form: hidden states of the next tokens of some sequences, [rows, D].</summary>
-    internal Tensor StepHidden(Tape tape, DeviceSpan<int> inputs, ReadOnlySpan<StreamPart> parts)
+    /// <summary>The final normalized hidden states of some rows, [rows, D].</summary>
+    internal Tensor Forward(Tape tape, DeviceSpan<int> inputs, SequenceRows rows)
     {
         var x = Embedding.Apply(tape, inputs, _embedding);
+        if (Configuration.Dropout > 0 && tape.IsTraining)
+        {
+            x = Dropout.Apply(tape, x, Configuration.Dropout);
+        }
+
         for (var i = 0; i < _blocks.Length; i++)
         {
-            x = _blocks[i].Step(tape, x, parts, i);
+            var own = rows.InLayer(i);
+            x = _blocks[i].Forward(tape, x, own);
+            own.MarkRead();
         }
 
         return Norm(tape, x);
     }
 
-    /// <summary>Logits of the tokens after these rows, [rows, vocabulary].</summary>
-    internal Tensor StepLogits(Tape tape, Tensor hidden) => Linear.Apply(tape, hidden, Head);
+    /// <summary>Logits of the tokens after rows of hidden states, [rows, vocabulary].</summary>
+    internal Tensor Logits(Tape tape, Tensor hidden) => Linear.Apply(tape, hidden, Head);
 
-    /// <summary>Losses of the tokens after these rows, [rows].</summary>
-    internal Tensor StepLosses(Tape tape, Tensor hidden, DeviceSpan<int> targets) => LinearCrossEntropy.Apply(tape, hidden, Head, targets).RowLosses;
+    /// <summary>Losses of the tokens after rows of hidden states, [rows].</summary>
+    internal Tensor Losses(Tape tape, Tensor hidden, DeviceSpan<int> targets) => LinearCrossEntropy.Apply(tape, hidden, Head, targets).RowLosses;
+
+    /// <summary>Something that runs the model for one thread, until the lease is disposed.</summary>
+    internal ModelRunnerPool.Lease RentRunner() => _runners.Rent();
 
     /// <summary>Empty states, one a block.</summary>
     internal MixerState[] CreateStates(StateOptions options) => [.. _blocks.Select(block => block.Mixer.CreateState(options))];

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Data;
 using Loci.Formats;
@@ -9,37 +10,6 @@ using Loci.Memory.Routing;
 using Loci.Numerics;
 
 namespace Loci.Models;
-
-/// <summary>How the states of past segments are read beside the online memory.</summary>
-public enum AggregationKind
-{
-    /// <summary>They are not: the base recurrence.</summary>
-    [JsonStringEnumMemberName("none")]
-    None,
-
-    /// <summary>Their plain sum (equation 7).</summary>
-    [JsonStringEnumMemberName("residual")]
-    Residual,
-
-    /// <summary>Gated residual memory: a softmax over router scores (equation 9).</summary>
-    [JsonStringEnumMemberName("grm")]
-    GatedResidual,
-
-    /// <summary>Memory soup: one memory whose weights are the gated sum of all (equation 15).</summary>
-    [JsonStringEnumMemberName("soup")]
-    MemorySoup,
-
-    /// <summary>Sparse selective caching: the online memory and the top k of the past (equations 16 and 17).</summary>
-    [JsonStringEnumMemberName("ssc")]
-    SparseSelective,
-
-    /// <summary>
-    /// Log-linear attention (arXiv 2506.04761), a baseline: independent logarithmic segments weighted by a function of token and distance. For linear, gated-linear and mamba2 memories; its
-    /// blocks are the chunks.
-    /// </summary>
-    [JsonStringEnumMemberName("log-linear")]
-    LogLinear,
-}
 
 /// <summary>What asks the router.</summary>
 public enum RouterQuery
@@ -69,7 +39,7 @@ public enum RouterKeys
     Position,
 }
 
-/// <summary>The router of the gated aggregations (section 4 of the method).</summary>
+/// <summary>The router of the gated aggregations (docs/method.md, section 4).</summary>
 public sealed record RouterConfiguration
 {
     /// <summary>How a segment is described by its keys.</summary>
@@ -95,8 +65,8 @@ public sealed record RouterConfiguration
 /// <summary>Segments and how their states are read.</summary>
 public sealed record CacheConfiguration
 {
-    /// <summary>How cached states are read.</summary>
-    public AggregationKind Aggregation { get; init; } = AggregationKind.None;
+    /// <summary>How cached states are read: the name of one of <see cref="AggregationRegistry.Trained"/>.</summary>
+    public string Aggregation { get; init; } = "none";
 
     /// <summary>Constant or logarithmic segments.</summary>
     public SegmentKind Segments { get; init; } = SegmentKind.Constant;
@@ -137,7 +107,7 @@ public sealed record MixerConfiguration
     public bool IsAttention => Memory == "attention";
 }
 
-/// <summary>Everything that determines a language model but its weights (section 7 of the method).</summary>
+/// <summary>Everything that determines a language model but its weights (docs/method.md, section 7).</summary>
 public sealed record ModelConfiguration
 {
     /// <summary>Number of tokens in the vocabulary.</summary>
@@ -238,22 +208,12 @@ public sealed record ModelConfiguration
             var cache = mixer.Cache;
             Require(mixer.ChunkLength is >= 1 and <= 1024, $"A chunk of {mixer.ChunkLength} tokens is out of range: use 1 to 1024.");
             Require(cache.SegmentLength >= 1, $"A segment of {cache.SegmentLength} tokens is too short: use at least 1.");
-            Require(
-                cache.Aggregation == AggregationKind.None || cache.Segments != SegmentKind.Constant || cache.SegmentLength % mixer.ChunkLength == 0,
-                $"A segment of {cache.SegmentLength} tokens is not a whole number of chunks of {mixer.ChunkLength}: choose a segment length that is a multiple of the chunk length.");
-            if (cache.Aggregation == AggregationKind.LogLinear)
-            {
-                string[] possible = [.. MemoryRules.All.Where(other => other.SupportsLogLinear).Select(other => other.Name)];
-                Require(
-                    rule.SupportsLogLinear,
-                    $"Log-linear attention weighs every token of a memory by itself, which {mixer.Memory} does not allow: use {string.Join(", ", possible[..^1])} or {possible[^1]}.");
-                Require(int.IsPow2(mixer.ChunkLength), $"Log-linear attention needs a chunk whose length is a power of two, not {mixer.ChunkLength}.");
-                Require(cache.Start != SegmentStart.Checkpoint, "The segments of log-linear attention start independently: leave start out, or set it to independent.");
-            }
-
+            var aggregation = AggregationRegistry.Find(cache.Aggregation);
+            problem = aggregation.Problem(mixer, rule);
+            Require(problem is null, problem!);
             Require(Enum.IsDefined(cache.Router.Keys), $"There are no router keys number {(int)cache.Router.Keys}: use memory, projected or position.");
             Require(
-                cache.Router.Keys != RouterKeys.Position || cache.Aggregation is AggregationKind.None or AggregationKind.Residual or AggregationKind.LogLinear || Dimension / Heads % 2 == 0,
+                cache.Router.Keys != RouterKeys.Position || !aggregation.IsGated || Dimension / Heads % 2 == 0,
                 $"A router that compares positions needs heads of even width, not {Dimension / Heads}.");
             Require(cache.TopK >= 1, $"Sparse selective caching reads {cache.TopK} past segments: use at least 1.");
             Require(float.IsFinite(cache.Router.InitialTemperature), "The router's initial temperature is not a finite number.");

@@ -1,3 +1,4 @@
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Memories;
 using Loci.Numerics;
@@ -31,19 +32,21 @@ public sealed class RwkvMemoryTests
         return data;
     }
 
+    private static CacheReader Residual => new AfterTrainingCache { Read = "residual" }.CreateReader(null!, Heads, true);
+
     [Theory]
     [MemberData(nameof(Shapes))]
     public void StepFormAgreesWithTheReference(int version, int width, int tokens, bool? extreme)
     {
         Case example = new(version, width, tokens, extreme);
-        var whole = example.Run(Segmentation.None, new OnlineMemory(), [tokens]);
+        var whole = example.Run(Segmentation.None, new NoCache.Reader(), [tokens]);
         ReferenceCheck.Compare($"RWKV-{version}", example.Reference(int.MaxValue, SegmentStart.Checkpoint), whole, 2e-6);
         for (var split = 1; split < tokens; split++)
         {
-            Assert.Equal(whole, example.Run(Segmentation.None, new OnlineMemory(), [split, tokens - split]));
+            Assert.Equal(whole, example.Run(Segmentation.None, new NoCache.Reader(), [split, tokens - split]));
         }
 
-        Assert.Equal(whole, example.Run(Segmentation.None, new OnlineMemory(), [.. Enumerable.Repeat(1, tokens)]));
+        Assert.Equal(whole, example.Run(Segmentation.None, new NoCache.Reader(), [.. Enumerable.Repeat(1, tokens)]));
     }
 
     [Theory]
@@ -57,13 +60,13 @@ public sealed class RwkvMemoryTests
         {
             Case example = new(version, 6, tokens, null);
             Segmentation segmentation = new(SegmentKind.Constant, length, start);
-            var whole = example.Run(segmentation, new Loci.Caching.ResidualMemory(Heads, false), [tokens]);
+            var whole = example.Run(segmentation, Residual, [tokens]);
             ReferenceCheck.Compare($"RWKV-{version}", example.Reference(length, start), whole, 2e-6);
-            Assert.Equal(whole, example.Run(segmentation, new Loci.Caching.ResidualMemory(Heads, false), [5, .. Enumerable.Repeat(1, tokens - 5)]));
+            Assert.Equal(whole, example.Run(segmentation, Residual, [5, .. Enumerable.Repeat(1, tokens - 5)]));
             if (length >= tokens)
             {
                 // One segment is the base model, bit for bit.
-                Assert.Equal(example.Run(Segmentation.None, new OnlineMemory(), [tokens]), whole);
+                Assert.Equal(example.Run(Segmentation.None, new NoCache.Reader(), [tokens]), whole);
             }
         }
     }
@@ -75,7 +78,7 @@ public sealed class RwkvMemoryTests
     {
         // After 3 blocks of 2 there are segments of 4 and 2; the seventh token reads both, as independent segments cut there would be read.
         Case example = new(version, 6, 7, null);
-        var logarithmic = example.Run(new Segmentation(SegmentKind.Logarithmic, 2, SegmentStart.Independent), new Loci.Caching.ResidualMemory(Heads, false), [7]);
+        var logarithmic = example.Run(new Segmentation(SegmentKind.Logarithmic, 2, SegmentStart.Independent), Residual, [7]);
         var expected = example.Reference([0, 4, 6], SegmentStart.Independent);
         ReferenceCheck.Compare($"RWKV-{version}", expected[^(6 * Heads)..], logarithmic[^(6 * Heads)..], 2e-6);
     }
@@ -128,7 +131,7 @@ public sealed class RwkvMemoryTests
             RecurrentMemory memory = _version == 5
                 ? new RecurrentRwkv5Memory(device, segmentation, Heads, _width, Rows(_logDecay, 0, 1), Rows(_ownGain, 0, 1))
                 : new RecurrentRwkv7Memory(device, segmentation, Heads, _width);
-            using RecurrentCache cache = new(device, memory, reader, segmentation, Heads, _width);
+            using CachedMemoryState cache = new(device, memory, reader, segmentation, Heads, _width);
             List<float> read = [];
             var first = 0;
             foreach (var rows in pieces)

@@ -17,14 +17,14 @@ public sealed class LanguageEvaluationModelTests : IDisposable
     private readonly CpuDevice _device = new(1);
     private readonly List<LanguageModel> _models = [];
 
-    public static TheoryData<string, AggregationKind, SegmentKind, StateFormat> Kinds { get; } = new()
+    public static TheoryData<string, string, SegmentKind, StateFormat> Kinds { get; } = new()
     {
-        { "gated-linear", AggregationKind.None, SegmentKind.Constant, StateFormat.Float32 },
-        { "gated-linear", AggregationKind.GatedResidual, SegmentKind.Constant, StateFormat.Int8 },
-        { "titans", AggregationKind.SparseSelective, SegmentKind.Constant, StateFormat.Float32 },
-        { "mamba2", AggregationKind.Residual, SegmentKind.Logarithmic, StateFormat.Float32 },
-        { "swla", AggregationKind.MemorySoup, SegmentKind.Constant, StateFormat.Float16 },
-        { "attention", AggregationKind.None, SegmentKind.Constant, StateFormat.Float32 },
+        { "gated-linear", "none", SegmentKind.Constant, StateFormat.Float32 },
+        { "gated-linear", "grm", SegmentKind.Constant, StateFormat.Int8 },
+        { "titans", "ssc", SegmentKind.Constant, StateFormat.Float32 },
+        { "mamba2", "residual", SegmentKind.Logarithmic, StateFormat.Float32 },
+        { "swla", "soup", SegmentKind.Constant, StateFormat.Float16 },
+        { "attention", "none", SegmentKind.Constant, StateFormat.Float32 },
     };
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -37,7 +37,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kinds))]
-    public void LikelihoodsAreThoseOfFreshSessionsWhateverIsShared(string memory, AggregationKind aggregation, SegmentKind kind, StateFormat format)
+    public void LikelihoodsAreThoseOfFreshSessionsWhateverIsShared(string memory, string aggregation, SegmentKind kind, StateFormat format)
     {
         var model = Model(memory, aggregation, kind);
         SessionOptions options = new() { Checkpoints = format };
@@ -169,7 +169,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kinds))]
-    public void RollingLossesAreThoseOfAWholeReading(string memory, AggregationKind aggregation, SegmentKind kind, StateFormat format)
+    public void RollingLossesAreThoseOfAWholeReading(string memory, string aggregation, SegmentKind kind, StateFormat format)
     {
         var model = Model(memory, aggregation, kind);
         SessionOptions options = new() { Checkpoints = format };
@@ -228,7 +228,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
     [Fact]
     public void CharactersOfSeveralTokensAreWhole()
     {
-        var model = Track(IdentityTests.Sharpened(IdentityTests.Configuration("gated-linear", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint) with { VocabularySize = 257 }, _device));
+        var model = Track(IdentityTests.Sharpened(IdentityTests.Configuration("gated-linear", "none", SegmentKind.Constant, SegmentStart.Checkpoint) with { VocabularySize = 257 }, _device));
         ByteTokenizer bytes = new();
         LanguageEvaluationModel evaluated = new(model, bytes, "m");
         var result = evaluated.GenerateUntil([new("Über", [], 40)], cancellationToken: Token)[0];
@@ -240,13 +240,13 @@ public sealed class LanguageEvaluationModelTests : IDisposable
     public void CachesAfterTrainingAreMeasured()
     {
         var model = Model();
-        SessionOptions options = new() { AfterTraining = new AfterTrainingCache { Read = AfterTrainingRead.GatedResidual, SegmentLength = 8 } };
+        SessionOptions options = new() { AfterTraining = new AfterTrainingCache { Read = "grm", SegmentLength = 8 } };
         int[] context = IdentityTests.Tokens(40, 3), continuation = [3, 7];
         var with = new LanguageEvaluationModel(model, null, "m", options).LogLikelihoods([new(Ids(context), Ids(continuation))], cancellationToken: Token)[0];
         var without = new LanguageEvaluationModel(model, null, "m").LogLikelihoods([new(Ids(context), Ids(continuation))], cancellationToken: Token)[0];
         Assert.Equal(Measure(model, options, context, continuation).LogProbability, with.LogProbability, 1e-9);
         Assert.NotEqual(without.LogProbability, with.LogProbability);
-        Assert.Throws<LociException>(() => new LanguageEvaluationModel(Model("gated-linear", AggregationKind.GatedResidual), null, "m", options));
+        Assert.Throws<LociException>(() => new LanguageEvaluationModel(Model("gated-linear", "grm"), null, "m", options));
     }
 
     [Fact]
@@ -316,7 +316,7 @@ public sealed class LanguageEvaluationModelTests : IDisposable
 
     private static EvaluationText Ids(int[] tokens) => new(tokens.AsMemory());
 
-    private LanguageModel Model(string memory = "gated-linear", AggregationKind aggregation = AggregationKind.None, SegmentKind kind = SegmentKind.Constant) =>
+    private LanguageModel Model(string memory = "gated-linear", string aggregation = "none", SegmentKind kind = SegmentKind.Constant) =>
         Track(IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, kind, SegmentStart.Checkpoint), _device));
 
     private LanguageModel Track(LanguageModel model)

@@ -29,7 +29,7 @@ public sealed class TaskSmokeTests : IDisposable
             Dimension = 8,
             Layers = 1,
             Heads = 1,
-            Mixers = [new() { ChunkLength = 64, Cache = new() { Aggregation = AggregationKind.SparseSelective, SegmentLength = 128 } }],
+            Mixers = [new() { ChunkLength = 64, Cache = new() { Aggregation = "ssc", SegmentLength = 128 } }],
         };
         using LanguageModel model = new(configuration, device, 2);
         var options = Options(task);

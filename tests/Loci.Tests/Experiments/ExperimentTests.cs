@@ -38,7 +38,7 @@ public sealed class ExperimentTests
         var (plain, hybrid) = (experiment.Arms[0].Model, experiment.Arms[1].Model);
         Assert.Equal((16, 2, 2, "linear"), (plain.Dimension, plain.Layers, plain.Heads, plain.Mixers[0].Memory));
         Assert.Equal(new ModelConfiguration { VocabularySize = 2 }.NormEpsilon, plain.NormEpsilon);
-        Assert.Equal((4, 2, "gated-linear", AggregationKind.GatedResidual, "attention"), (hybrid.Layers, hybrid.Mixers.Count, hybrid.Mixers[0].Memory, hybrid.Mixers[0].Cache.Aggregation, hybrid.Mixers[1].Memory));
+        Assert.Equal((4, 2, "gated-linear", "grm", "attention"), (hybrid.Layers, hybrid.Mixers.Count, hybrid.Mixers[0].Memory, hybrid.Mixers[0].Cache.Aggregation, hybrid.Mixers[1].Memory));
         Assert.Equal(8, experiment.Runs.Count());
         Assert.Equal("hybrid-2-lr0.01-seed3", experiment.Runs.ElementAt(3).Name);
 

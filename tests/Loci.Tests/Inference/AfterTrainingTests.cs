@@ -15,15 +15,15 @@ public sealed class AfterTrainingTests
 {
     private const int Heads = 2, Width = 6, Segment = 8;
 
-    public static TheoryData<string, AfterTrainingRead> Averages()
+    public static TheoryData<string, string> Averages()
     {
-        var data = new TheoryData<string, AfterTrainingRead>();
+        var data = new TheoryData<string, string>();
         foreach (var memory in (ReadOnlySpan<string>)["linear", "gated-linear", "gated-delta-net", "dla", "titans"])
         {
-            data.Add(memory, AfterTrainingRead.Mean);
-            data.Add(memory, AfterTrainingRead.ExponentialMean);
-            data.Add(memory, AfterTrainingRead.OutputMean);
-            data.Add(memory, AfterTrainingRead.Residual);
+            data.Add(memory, "mean");
+            data.Add(memory, "ema");
+            data.Add(memory, "output-mean");
+            data.Add(memory, "residual");
         }
 
         return data;
@@ -32,15 +32,15 @@ public sealed class AfterTrainingTests
     /// <summary>Against averages of the states in double precision, written out.</summary>
     [Theory]
     [MemberData(nameof(Averages))]
-    public void AveragesAreThoseOfTheStates(string memory, AfterTrainingRead read)
+    public void AveragesAreThoseOfTheStates(string memory, string read)
     {
         using var device = new CpuDevice(1);
         var configuration = new ModelConfiguration { VocabularySize = 5, Dimension = Heads * Width, Heads = Heads, Mixers = [new() { Memory = memory, ChunkLength = 4 }] };
-        var layer = MemoryRules.Find(memory).CreateLayer(device, "", configuration, configuration.Mixers[0], new Initializer(1, 2));
+        var layer = MemoryRules.Find(memory).CreateLayer(new LayerContext(device, "", new Initializer(1, 2)) { Dimension = Heads * Width, Heads = Heads }, configuration.Mixers[0]);
         var after = new AfterTrainingCache { Read = read, SegmentLength = Segment, Rho = 0.7f };
         Segmentation segmentation = new(SegmentKind.Constant, Segment, SegmentStart.Checkpoint);
         using RecurrentMemory twin = layer.CreateRecurrent(Segmentation.None);
-        using RecurrentCache cache = new(device, layer.CreateRecurrent(segmentation), after.CreateReader(device, Heads, layer.IsDeep), segmentation, Heads, Width);
+        using CachedMemoryState cache = new(device, layer.CreateRecurrent(segmentation), after.CreateReader(device, Heads, layer.ReadsLinearly), segmentation, Heads, Width);
         using Tape tape = new(device) { IsRecording = false };
         List<double[]> states = [];
         var random = new Random(4);
@@ -82,21 +82,21 @@ public sealed class AfterTrainingTests
         }
 
         // Averages of weights need one state, however long the text.
-        Assert.Equal(read is AfterTrainingRead.Residual || (read == AfterTrainingRead.OutputMean && layer.IsDeep) ? 5 : 1, cache.CachedStates);
+        Assert.Equal(read is "residual" || (read == "output-mean" && !layer.ReadsLinearly) ? 5 : 1, cache.Count);
     }
 
     /// <summary>The gated forms are those of a model that was trained with them and has these parameters.</summary>
     [Theory]
-    [InlineData("gated-linear", AfterTrainingRead.GatedResidual, AggregationKind.GatedResidual)]
-    [InlineData("titans", AfterTrainingRead.GatedResidual, AggregationKind.GatedResidual)]
-    [InlineData("titans", AfterTrainingRead.MemorySoup, AggregationKind.MemorySoup)]
-    [InlineData("gated-linear", AfterTrainingRead.SparseSelective, AggregationKind.SparseSelective)]
-    [InlineData("dla", AfterTrainingRead.SparseSelective, AggregationKind.SparseSelective)]
-    [InlineData("mamba2", AfterTrainingRead.Residual, AggregationKind.Residual)]
-    public void GatedFormsAreThoseOfAModelWithACache(string memory, AfterTrainingRead read, AggregationKind aggregation)
+    [InlineData("gated-linear", "grm", "grm")]
+    [InlineData("titans", "grm", "grm")]
+    [InlineData("titans", "soup", "soup")]
+    [InlineData("gated-linear", "ssc", "ssc")]
+    [InlineData("dla", "ssc", "ssc")]
+    [InlineData("mamba2", "residual", "residual")]
+    public void GatedFormsAreThoseOfAModelWithACache(string memory, string read, string aggregation)
     {
         using var device = new CpuDevice(1);
-        var plain = IdentityTests.Configuration(memory, AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint);
+        var plain = IdentityTests.Configuration(memory, "none", SegmentKind.Constant, SegmentStart.Checkpoint);
         var cached = IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Checkpoint);
         cached = cached with
         {
@@ -117,16 +117,16 @@ public sealed class AfterTrainingTests
     }
 
     [Theory]
-    [InlineData(AfterTrainingRead.Mean)]
-    [InlineData(AfterTrainingRead.ExponentialMean)]
-    [InlineData(AfterTrainingRead.OutputMean)]
-    [InlineData(AfterTrainingRead.GatedResidual)]
-    [InlineData(AfterTrainingRead.MemorySoup)]
-    [InlineData(AfterTrainingRead.SparseSelective)]
-    public void TheFirstSegmentIsTheModelAsItWas(AfterTrainingRead read)
+    [InlineData("mean")]
+    [InlineData("ema")]
+    [InlineData("output-mean")]
+    [InlineData("grm")]
+    [InlineData("soup")]
+    [InlineData("ssc")]
+    public void TheFirstSegmentIsTheModelAsItWas(string read)
     {
         using var device = new CpuDevice(1);
-        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("titans", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("titans", "none", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         using Session plain = model.CreateSession(), cached = model.CreateSession(new() { AfterTraining = new() { Read = read, SegmentLength = 16 } });
         var tokens = IdentityTests.Tokens(32, 1);
         foreach (var (token, t) in tokens.Select((token, t) => (token, t)))
@@ -158,8 +158,8 @@ public sealed class AfterTrainingTests
     public void BadOptionsAreRefused()
     {
         using var device = new CpuDevice(1);
-        using LanguageModel plain = new(IdentityTests.Configuration("titans", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint), device);
-        using LanguageModel cached = new(IdentityTests.Configuration("titans", AggregationKind.Residual, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using LanguageModel plain = new(IdentityTests.Configuration("titans", "none", SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using LanguageModel cached = new(IdentityTests.Configuration("titans", "residual", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         Assert.Contains("trained without a cache", Message(cached, new()));
         Assert.Contains("multiple of the chunk length", Message(plain, new() { SegmentLength = 30 }));
         Assert.Contains("at least 1", Message(plain, new() { SegmentLength = 0 }));
@@ -171,7 +171,7 @@ public sealed class AfterTrainingTests
     }
 
     private static double[] Expected(
-        AfterTrainingRead read, LayerMemory layer, RecurrentMemory twin, List<double[]> states, double[] online, float[] q, float[] onlineRead, float rho)
+        string read, LayerMemory layer, RecurrentMemory twin, List<double[]> states, double[] online, float[] q, float[] onlineRead, float rho)
     {
         var reads = states.Select(state => Read(layer, twin, state, q)).ToArray();
         var own = onlineRead.Select(value => (double)value).ToArray();
@@ -182,11 +182,11 @@ public sealed class AfterTrainingTests
 
         switch (read)
         {
-            case AfterTrainingRead.Residual:
+            case "residual":
                 return [.. own.Select((value, i) => value + reads.Sum(other => other[i]))];
-            case AfterTrainingRead.OutputMean:
+            case "output-mean":
                 return [.. own.Select((value, i) => (value + reads.Sum(other => other[i])) / (states.Count + 1))];
-            case AfterTrainingRead.Mean:
+            case "mean":
                 return Read(layer, twin, [.. online.Select((value, i) => (value + states.Sum(other => other[i])) / (states.Count + 1))], q);
             default:
                 var mean = states[0];
@@ -207,7 +207,7 @@ public sealed class AfterTrainingTests
         {
             var weights = state.AsSpan(head * state.Length / Heads, state.Length / Heads).ToArray();
             var x = q.AsSpan(head * Width, Width).ToArray().Select(value => (double)value).ToArray();
-            if (!layer.IsDeep)
+            if (layer.ReadsLinearly)
             {
                 for (var i = 0; i < Width * Width; i++)
                 {

@@ -14,13 +14,13 @@ public sealed class SessionStorageTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("loci-session-").FullName;
 
-    public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
+    public static TheoryData<string, string, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
 
     public void Dispose() => Directory.Delete(_folder, true);
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void ASessionGoesOnFromItsFileWithTheSameBits(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void ASessionGoesOnFromItsFileWithTheSameBits(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, kind, start), device);
@@ -69,11 +69,11 @@ public sealed class SessionStorageTests : IDisposable
 
     /// <summary>A process that dies leaves the last finished segment, whatever it had read of the open one.</summary>
     [Theory]
-    [InlineData("gated-linear", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint)]
-    [InlineData("titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint)]
-    [InlineData("dla", AggregationKind.MemorySoup, SegmentKind.Logarithmic, SegmentStart.Independent)]
-    [InlineData("swla", AggregationKind.Residual, SegmentKind.Logarithmic, SegmentStart.Independent)]
-    public void ACrashLosesAtMostTheOpenSegment(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    [InlineData("gated-linear", "ssc", SegmentKind.Constant, SegmentStart.Checkpoint)]
+    [InlineData("titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint)]
+    [InlineData("dla", "soup", SegmentKind.Logarithmic, SegmentStart.Independent)]
+    [InlineData("swla", "residual", SegmentKind.Logarithmic, SegmentStart.Independent)]
+    public void ACrashLosesAtMostTheOpenSegment(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, kind, start), device);
@@ -99,7 +99,7 @@ public sealed class SessionStorageTests : IDisposable
     public void ModelsWithoutSegmentsAreSavedEvery256Tokens()
     {
         using var device = new CpuDevice(1);
-        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("mamba2", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("mamba2", "none", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         string path = Path.Combine(_folder, "a.memory"), copy = Path.Combine(_folder, "copy.memory");
         using var session = model.CreateSession();
         session.SaveAs(path);
@@ -114,7 +114,7 @@ public sealed class SessionStorageTests : IDisposable
     public void RestoringReachesTheFile()
     {
         using var device = new CpuDevice(1);
-        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("titans", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("titans", "ssc", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         var path = Path.Combine(_folder, "a.memory");
         int[] tokens = IdentityTests.Tokens(90, 3), others = IdentityTests.Tokens(50, 4);
         using var session = model.CreateSession();
@@ -138,10 +138,10 @@ public sealed class SessionStorageTests : IDisposable
     }
 
     [Theory]
-    [InlineData(AggregationKind.SparseSelective, "gated-linear")]
-    [InlineData(AggregationKind.SparseSelective, "dla")]
-    [InlineData(AggregationKind.Residual, "gated-linear")]
-    public void CachesLargerThanTheBudgetLiveOnTheDisk(AggregationKind aggregation, string memory)
+    [InlineData("ssc", "gated-linear")]
+    [InlineData("ssc", "dla")]
+    [InlineData("residual", "gated-linear")]
+    public void CachesLargerThanTheBudgetLiveOnTheDisk(string aggregation, string memory)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Checkpoint), device);
@@ -183,9 +183,9 @@ public sealed class SessionStorageTests : IDisposable
     public void BudgetsThatDoNotSufficeAreExplained()
     {
         using var device = new CpuDevice(1);
-        using var sparse = IdentityTests.Sharpened(IdentityTests.Configuration("linear", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint), device);
-        using var gated = IdentityTests.Sharpened(IdentityTests.Configuration("linear", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), device);
-        using var attention = IdentityTests.Sharpened(IdentityTests.Configuration("attention", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var sparse = IdentityTests.Sharpened(IdentityTests.Configuration("linear", "ssc", SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var gated = IdentityTests.Sharpened(IdentityTests.Configuration("linear", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var attention = IdentityTests.Sharpened(IdentityTests.Configuration("attention", "none", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         var tokens = IdentityTests.Tokens(3000, 1);
         Assert.Contains("reads all of it for every token", Message(gated, 60000));
         Assert.Contains("reads all of it for every token", Message(attention, 60000));
@@ -214,8 +214,8 @@ public sealed class SessionStorageTests : IDisposable
     public void CompressedCheckpointsAreSavedAsTheyAre(StateFormat format)
     {
         using var device = new CpuDevice(1);
-        foreach (var (memory, aggregation, start) in ((string, AggregationKind, SegmentStart)[])
-            [("gla", AggregationKind.SparseSelective, SegmentStart.Checkpoint), ("dla", AggregationKind.MemorySoup, SegmentStart.Independent), ("titans", AggregationKind.Residual, SegmentStart.Checkpoint)])
+        foreach (var (memory, aggregation, start) in ((string, string, SegmentStart)[])
+            [("gla", "ssc", SegmentStart.Checkpoint), ("dla", "soup", SegmentStart.Independent), ("titans", "residual", SegmentStart.Checkpoint)])
         {
             using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, start), device);
             var path = Path.Combine(_folder, $"{memory}.memory");
@@ -244,7 +244,7 @@ public sealed class SessionStorageTests : IDisposable
     public void FilesThatDoNotFitAreRefused()
     {
         using var device = new CpuDevice(1);
-        var configuration = IdentityTests.Configuration("linear", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint);
+        var configuration = IdentityTests.Configuration("linear", "ssc", SegmentKind.Constant, SegmentStart.Checkpoint);
         using LanguageModel model = new(configuration, device, 1), another = new(configuration, device, 2);
         var path = Path.Combine(_folder, "a.memory");
         Assert.Contains("no file", Message(() => Session.Open(model, path)));
@@ -288,7 +288,7 @@ public sealed class SessionStorageTests : IDisposable
     public void AMemoryOfRoundedWeightsIsNotThatOfTheExactOnes()
     {
         using var device = new CpuDevice(1);
-        var configuration = IdentityTests.Configuration("titans", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint);
+        var configuration = IdentityTests.Configuration("titans", "ssc", SegmentKind.Constant, SegmentStart.Checkpoint);
         using LanguageModel exact = IdentityTests.Sharpened(configuration, device), rounded = IdentityTests.Sharpened(configuration, device);
         rounded.ConvertWeights(WeightFormat.Int8);
         var path = Path.Combine(_folder, "a.memory");

@@ -14,11 +14,11 @@ namespace Loci.Tests.Inference;
 /// <summary>Sessions against sessions that read the same tokens from the start: the same bits, whatever was forked, restored or rewound on the way.</summary>
 public sealed class SessionTests
 {
-    public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
+    public static TheoryData<string, string, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void RewindingToAnyTokenGivesTheBitsOfReadingUpToThere(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void RewindingToAnyTokenGivesTheBitsOfReadingUpToThere(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, kind, start), device);
@@ -59,7 +59,7 @@ public sealed class SessionTests
     public void SegmentEndsAreReachedWithoutReadingAgain(SegmentKind kind, SegmentStart start, string expected)
     {
         using var device = new CpuDevice(1);
-        using var model = new LanguageModel(IdentityTests.Configuration("gated-linear", AggregationKind.GatedResidual, kind, start), device);
+        using var model = new LanguageModel(IdentityTests.Configuration("gated-linear", "grm", kind, start), device);
         using var session = model.CreateSession();
         session.Read(IdentityTests.Tokens(38, 1));
         Assert.Equal(expected, string.Join(' ', expected.Split(' ').Select(pair => int.Parse(pair.Split(':')[0])).Select(position => $"{position}:{session.LastReturn(position)}")));
@@ -77,8 +77,8 @@ public sealed class SessionTests
     public void LayersWithDifferentSegmentsReturnToCommonEnds()
     {
         using var device = new CpuDevice(1);
-        var first = IdentityTests.Configuration("titans", AggregationKind.MemorySoup, SegmentKind.Constant, SegmentStart.Checkpoint, 8);
-        var second = IdentityTests.Configuration("swla", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Independent, 12);
+        var first = IdentityTests.Configuration("titans", "soup", SegmentKind.Constant, SegmentStart.Checkpoint, 8);
+        var second = IdentityTests.Configuration("swla", "ssc", SegmentKind.Constant, SegmentStart.Independent, 12);
         var configuration = first with { Mixers = [first.Mixers[0], second.Mixers[0], new() { Memory = "attention" }], Layers = 3 };
         using var model = IdentityTests.Sharpened(configuration, device);
         var tokens = IdentityTests.Tokens(60, 5);
@@ -112,11 +112,11 @@ public sealed class SessionTests
     }
 
     [Theory]
-    [InlineData("titans", AggregationKind.SparseSelective)]
-    [InlineData("swla", AggregationKind.GatedResidual)]
-    [InlineData("attention", AggregationKind.None)]
-    [InlineData("mamba2", AggregationKind.Residual)]
-    public void SessionsOfABatchGetTheBitsThatTheyGetAlone(string memory, AggregationKind aggregation)
+    [InlineData("titans", "ssc")]
+    [InlineData("swla", "grm")]
+    [InlineData("attention", "none")]
+    [InlineData("mamba2", "residual")]
+    public void SessionsOfABatchGetTheBitsThatTheyGetAlone(string memory, string aggregation)
     {
         using var device = new CpuDevice(2);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Checkpoint), device);
@@ -148,11 +148,11 @@ public sealed class SessionTests
     }
 
     [Theory]
-    [InlineData("linear", AggregationKind.GatedResidual)]
-    [InlineData("dla", AggregationKind.MemorySoup)]
-    [InlineData("titans", AggregationKind.SparseSelective)]
-    [InlineData("linear", AggregationKind.Residual)]
-    public void TheHandlerSeesWhatEveryTokenReads(string memory, AggregationKind aggregation)
+    [InlineData("linear", "grm")]
+    [InlineData("dla", "soup")]
+    [InlineData("titans", "ssc")]
+    [InlineData("linear", "residual")]
+    public void TheHandlerSeesWhatEveryTokenReads(string memory, string aggregation)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Checkpoint), device);
@@ -166,12 +166,12 @@ public sealed class SessionTests
             Assert.Equal(Enumerable.Repeat(8, read.Position / 8), read.Segments);
             Assert.InRange(read.Tokens, 1, 8 - (read.Position % 8));
             var line = read.Segments.Count + 1;
-            Assert.Equal(aggregation == AggregationKind.Residual ? 0 : read.Heads * read.Tokens * line, read.Gates.Length);
+            Assert.Equal(aggregation == "residual" ? 0 : read.Heads * read.Tokens * line, read.Gates.Length);
             for (var start = 0; start < read.Gates.Length; start += line)
             {
                 var gates = read.Gates.Slice(start, line);
                 Assert.Equal(1, gates.ToArray().Sum(), 1e-5);
-                Assert.Equal(aggregation == AggregationKind.SparseSelective ? Math.Min(3, line) : line, gates.ToArray().Count(gate => gate > 0));
+                Assert.Equal(aggregation == "ssc" ? Math.Min(3, line) : line, gates.ToArray().Count(gate => gate > 0));
             }
         };
         session.Read(IdentityTests.Tokens(30, 1));
@@ -191,7 +191,7 @@ public sealed class SessionTests
     public void TheIndexOfKeysFindsTheSegmentsThatAllScoresFind(string memory, int topK, float temperature)
     {
         using var device = new CpuDevice(2);
-        var configuration = IdentityTests.Configuration(memory, AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Checkpoint, 4, 4, topK);
+        var configuration = IdentityTests.Configuration(memory, "ssc", SegmentKind.Constant, SegmentStart.Checkpoint, 4, 4, topK);
         configuration = configuration with
         {
             Mixers = [configuration.Mixers[0] with { Cache = configuration.Mixers[0].Cache with { Router = new() { InitialTemperature = temperature, OnlineBias = 0.5f } } }],
@@ -222,7 +222,7 @@ public sealed class SessionTests
     public void LossesAreThoseOfTheLogits()
     {
         using var device = new CpuDevice(1);
-        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("gla", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), device);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("gla", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), device);
         var tokens = IdentityTests.Tokens(50, 9);
         var expected = new double[tokens.Length];
         using (var session = model.CreateSession())
@@ -252,7 +252,7 @@ public sealed class SessionTests
     public void BadArgumentsAreRefused()
     {
         using var device = new CpuDevice(1);
-        var configuration = IdentityTests.Configuration("linear", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint);
+        var configuration = IdentityTests.Configuration("linear", "none", SegmentKind.Constant, SegmentStart.Checkpoint);
         using LanguageModel model = new(configuration, device), another = new(configuration, device);
         using var session = model.CreateSession();
         Assert.Throws<ArgumentException>(() => session.Read([1, -1]));
@@ -273,7 +273,7 @@ public sealed class SessionTests
     public void ForksOutliveTheirOrigin()
     {
         using var device = new CpuDevice(1);
-        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("dla", AggregationKind.MemorySoup, SegmentKind.Constant, SegmentStart.Independent), device);
+        using var model = IdentityTests.Sharpened(IdentityTests.Configuration("dla", "soup", SegmentKind.Constant, SegmentStart.Independent), device);
         var tokens = IdentityTests.Tokens(40, 3);
         var session = model.CreateSession();
         session.Read(tokens);

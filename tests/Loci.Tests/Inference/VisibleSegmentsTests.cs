@@ -10,12 +10,12 @@ namespace Loci.Tests.Inference;
 /// <summary>Sessions that read only some of their cached segments.</summary>
 public sealed class VisibleSegmentsTests
 {
-    public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations()
+    public static TheoryData<string, string, SegmentKind, SegmentStart> Combinations()
     {
-        var data = new TheoryData<string, AggregationKind, SegmentKind, SegmentStart>();
+        var data = new TheoryData<string, string, SegmentKind, SegmentStart>();
         foreach (var memory in (ReadOnlySpan<string>)["gated-linear", "titans", "delta-net"])
         {
-            foreach (var aggregation in (ReadOnlySpan<AggregationKind>)[AggregationKind.GatedResidual, AggregationKind.MemorySoup, AggregationKind.SparseSelective])
+            foreach (var aggregation in (ReadOnlySpan<string>)["grm", "soup", "ssc"])
             {
                 foreach (var kind in Enum.GetValues<SegmentKind>())
                 {
@@ -27,13 +27,13 @@ public sealed class VisibleSegmentsTests
             }
         }
 
-        data.Add("titans", AggregationKind.Residual, SegmentKind.Constant, SegmentStart.Checkpoint);
+        data.Add("titans", "residual", SegmentKind.Constant, SegmentStart.Checkpoint);
         return data;
     }
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void AllSegmentsAreWhatIsReadWithout(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void AllSegmentsAreWhatIsReadWithout(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(IdentityTests.Configuration(memory, aggregation, kind, start), device);
@@ -71,14 +71,14 @@ public sealed class VisibleSegmentsTests
     }
 
     [Theory]
-    [InlineData("gated-linear", AggregationKind.GatedResidual)]
-    [InlineData("gated-linear", AggregationKind.SparseSelective)]
-    [InlineData("delta-net", AggregationKind.GatedResidual)]
-    [InlineData("titans", AggregationKind.GatedResidual)]
-    [InlineData("titans", AggregationKind.MemorySoup)]
-    [InlineData("titans", AggregationKind.SparseSelective)]
-    [InlineData("titans", AggregationKind.Residual)]
-    public void OneSegmentIsWhatACacheOfItAloneReads(string memory, AggregationKind aggregation)
+    [InlineData("gated-linear", "grm")]
+    [InlineData("gated-linear", "ssc")]
+    [InlineData("delta-net", "grm")]
+    [InlineData("titans", "grm")]
+    [InlineData("titans", "soup")]
+    [InlineData("titans", "ssc")]
+    [InlineData("titans", "residual")]
+    public void OneSegmentIsWhatACacheOfItAloneReads(string memory, string aggregation)
     {
         // In one layer without convolution, segments that start independently know nothing of each other.
         var configuration = IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Independent) with { Layers = 1, ConvolutionWidth = 1 };
@@ -104,7 +104,7 @@ public sealed class VisibleSegmentsTests
                 one.Read(token);
                 alone.Read(token);
                 Assert.Equal(alone.Logits.ToArray(), one.Logits.ToArray());
-                if (aggregation != AggregationKind.Residual)
+                if (aggregation != "residual")
                 {
                     // [H, segments + 1]: what is hidden has no gate.
                     Assert.Equal(2 * 6, gates.Count);
@@ -123,7 +123,7 @@ public sealed class VisibleSegmentsTests
     public void TheIndexOfManySegmentsIsNotAskedForHiddenOnes()
     {
         // More than 256 segments: a token finds the best through the index. Hidden from all but 60, it reads the best two of these.
-        var configuration = IdentityTests.Configuration("gated-linear", AggregationKind.SparseSelective, SegmentKind.Constant, SegmentStart.Independent, 2, 2) with { Layers = 1 };
+        var configuration = IdentityTests.Configuration("gated-linear", "ssc", SegmentKind.Constant, SegmentStart.Independent, 2, 2) with { Layers = 1 };
         using var device = new CpuDevice(1);
         using var model = IdentityTests.Sharpened(configuration, device);
         using var session = model.CreateSession();
@@ -146,9 +146,9 @@ public sealed class VisibleSegmentsTests
     }
 
     [Theory]
-    [InlineData("gated-linear", AggregationKind.Residual)]
-    [InlineData("gated-linear", AggregationKind.LogLinear)]
-    public void WhatReadsAllAtOnceIsRefused(string memory, AggregationKind aggregation)
+    [InlineData("gated-linear", "residual")]
+    [InlineData("gated-linear", "log-linear")]
+    public void WhatReadsAllAtOnceIsRefused(string memory, string aggregation)
     {
         using var device = new CpuDevice(1);
         using var model = new LanguageModel(IdentityTests.Configuration(memory, aggregation, SegmentKind.Logarithmic, SegmentStart.Independent), device);
@@ -162,7 +162,7 @@ public sealed class VisibleSegmentsTests
     public void AveragesAreRefused()
     {
         using var device = new CpuDevice(1);
-        using var model = new LanguageModel(IdentityTests.Configuration("gated-linear", AggregationKind.None, SegmentKind.Constant, SegmentStart.Independent), device);
+        using var model = new LanguageModel(IdentityTests.Configuration("gated-linear", "none", SegmentKind.Constant, SegmentStart.Independent), device);
         using var session = model.CreateSession(new SessionOptions { AfterTraining = new AfterTrainingCache { SegmentLength = 8 } });
         Assert.Throws<LociException>(() => session.VisibleSegments = []);
     }

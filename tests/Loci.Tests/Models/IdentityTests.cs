@@ -1,3 +1,4 @@
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Memories;
 using Loci.Models;
@@ -11,18 +12,18 @@ public sealed class IdentityTests
 {
     internal const int Vocabulary = 31;
 
-    public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations()
+    public static TheoryData<string, string, SegmentKind, SegmentStart> Combinations()
     {
-        var data = new TheoryData<string, AggregationKind, SegmentKind, SegmentStart>();
+        var data = new TheoryData<string, string, SegmentKind, SegmentStart>();
         foreach (var rule in MemoryRules.All)
         {
-            foreach (var aggregation in Enum.GetValues<AggregationKind>())
+            foreach (var aggregation in AggregationRegistry.Trained.Select(aggregation => aggregation.Name))
             {
                 foreach (var kind in Enum.GetValues<SegmentKind>())
                 {
                     foreach (var start in Enum.GetValues<SegmentStart>())
                     {
-                        if (aggregation != AggregationKind.LogLinear || (rule.SupportsLogLinear && kind == SegmentKind.Logarithmic && start == SegmentStart.Independent))
+                        if (aggregation != "log-linear" || (rule.SupportsLogLinear && kind == SegmentKind.Logarithmic && start == SegmentStart.Independent))
                         {
                             data.Add(rule.Name, aggregation, kind, start);
                         }
@@ -31,28 +32,28 @@ public sealed class IdentityTests
             }
         }
 
-        data.Add("attention", AggregationKind.None, SegmentKind.Constant, SegmentStart.Checkpoint);
+        data.Add("attention", "none", SegmentKind.Constant, SegmentStart.Checkpoint);
         return data;
     }
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void OneSegmentIsTheBaseModel(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void OneSegmentIsTheBaseModel(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
-        if (aggregation == AggregationKind.LogLinear)
+        if (aggregation == "log-linear")
         {
             return; // it weighs the tokens of its one segment as well
         }
 
         int[] tokens = Tokens(23, 1);
         var cached = Configuration(memory, aggregation, kind, start, segmentLength: 32, chunkLength: kind == SegmentKind.Constant ? 8 : 32);
-        var expected = Logits(Configuration(memory, AggregationKind.None, kind, start, 32, cached.Mixers[0].ChunkLength), tokens);
+        var expected = Logits(Configuration(memory, "none", kind, start, 32, cached.Mixers[0].ChunkLength), tokens);
         Assert.Equal(expected, Logits(cached, tokens));
     }
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void NothingSeesTheFuture(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void NothingSeesTheFuture(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(memory, aggregation, kind, start);
         int[] tokens = Tokens(41, 2);
@@ -69,7 +70,7 @@ public sealed class IdentityTests
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void APrefixGivesThePrefixOfTheOutputs(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void APrefixGivesThePrefixOfTheOutputs(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(memory, aggregation, kind, start);
         int[] tokens = Tokens(41, 3);
@@ -82,7 +83,7 @@ public sealed class IdentityTests
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void StreamsAtEverySplitGiveTheParallelForm(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void StreamsAtEverySplitGiveTheParallelForm(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(memory, aggregation, kind, start);
         int[] tokens = Tokens(45, 4);
@@ -129,7 +130,7 @@ public sealed class IdentityTests
             {
                 foreach (var start in Enum.GetValues<SegmentStart>())
                 {
-                    var configuration = Configuration(rule.Name, AggregationKind.GatedResidual, kind, start, segmentLength: 40, chunkLength: 40);
+                    var configuration = Configuration(rule.Name, "grm", kind, start, segmentLength: 40, chunkLength: 40);
                     var whole = Logits(configuration, tokens);
                     foreach (var length in (ReadOnlySpan<int>)[1, 15, 16, 17, 33, 39, 40, 41, 57, 80, 97, 121, 149])
                     {
@@ -151,7 +152,7 @@ public sealed class IdentityTests
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void EveryParameterReceivesAGradient(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void EveryParameterReceivesAGradient(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(2);
         using var model = Sharpened(Configuration(memory, aggregation, kind, start), device);
@@ -168,7 +169,7 @@ public sealed class IdentityTests
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void TheGradientIsTheSlopeOfTheLoss(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void TheGradientIsTheSlopeOfTheLoss(string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         // A directional derivative over all parameters at once, by central differences. The direction is the gradient's sign, so the slope is large.
         using var device = new CpuDevice(1);
@@ -213,10 +214,10 @@ public sealed class IdentityTests
         {
             foreach (var start in Enum.GetValues<SegmentStart>())
             {
-                var expected = Logits(Configuration(memory, AggregationKind.GatedResidual, kind, start), tokens);
-                Assert.Equal(expected, Logits(Configuration(memory, AggregationKind.MemorySoup, kind, start), tokens));
-                Close(expected, Logits(Configuration(memory, AggregationKind.SparseSelective, kind, start, topK: 100), tokens), 1e-6);
-                Assert.NotEqual(expected, Logits(Configuration(memory, AggregationKind.SparseSelective, kind, start, topK: 1), tokens));
+                var expected = Logits(Configuration(memory, "grm", kind, start), tokens);
+                Assert.Equal(expected, Logits(Configuration(memory, "soup", kind, start), tokens));
+                Close(expected, Logits(Configuration(memory, "ssc", kind, start, topK: 100), tokens), 1e-6);
+                Assert.NotEqual(expected, Logits(Configuration(memory, "ssc", kind, start, topK: 1), tokens));
             }
         }
     }
@@ -225,10 +226,10 @@ public sealed class IdentityTests
     public void ResidualOverIndependentLinearSegmentsIsLinearAttention()
     {
         int[] tokens = Tokens(41, 8);
-        var expected = Logits(Configuration("linear", AggregationKind.None, SegmentKind.Constant, SegmentStart.Independent), tokens);
+        var expected = Logits(Configuration("linear", "none", SegmentKind.Constant, SegmentStart.Independent), tokens);
         foreach (var kind in Enum.GetValues<SegmentKind>())
         {
-            Close(expected, Logits(Configuration("linear", AggregationKind.Residual, kind, SegmentStart.Independent), tokens), 2e-5);
+            Close(expected, Logits(Configuration("linear", "residual", kind, SegmentStart.Independent), tokens), 2e-5);
         }
     }
 
@@ -278,7 +279,7 @@ public sealed class IdentityTests
     public void ABackwardPassAfterAnotherForwardPassIsRefused()
     {
         using var device = new CpuDevice(1);
-        using var model = Sharpened(Configuration("swla", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Independent), device);
+        using var model = Sharpened(Configuration("swla", "grm", SegmentKind.Constant, SegmentStart.Independent), device);
         using Tape tape = new(device), other = new(device);
         using Batch batch = new(device, Tokens(46, 14)), shorter = new(device, Tokens(20, 15));
         var loss = model.Loss(tape, batch.Inputs, batch.Targets, batch.Layout).Loss;
@@ -331,7 +332,7 @@ public sealed class IdentityTests
     }
 
     internal static ModelConfiguration Configuration(
-        string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start, int segmentLength = 8, int chunkLength = 4, int topK = 2) => new()
+        string memory, string aggregation, SegmentKind kind, SegmentStart start, int segmentLength = 8, int chunkLength = 4, int topK = 2) => new()
         {
             VocabularySize = Vocabulary,
             Dimension = 12,

@@ -28,7 +28,7 @@ public sealed class ModelConfigurationTests
                 ChunkLength = 16,
                 Cache = new()
                 {
-                    Aggregation = AggregationKind.SparseSelective,
+                    Aggregation = "ssc",
                     Segments = SegmentKind.Logarithmic,
                     SegmentLength = 32,
                     Start = SegmentStart.Checkpoint,
@@ -57,7 +57,7 @@ public sealed class ModelConfigurationTests
         var read = ModelConfiguration.FromJson("""{ "vocabularySize": 257 }""");
         Assert.Equal(256, read.Dimension);
         Assert.Equal(704, read.HiddenWidth);
-        Assert.Equal(AggregationKind.None, read.Mixers[0].Cache.Aggregation);
+        Assert.Equal("none", read.Mixers[0].Cache.Aggregation);
     }
 
     [Fact]
@@ -153,7 +153,7 @@ public sealed class ModelConfigurationTests
     {
         using var device = new CpuDevice(1);
         using var plain = new LanguageModel(s_full with { Mixers = [new() { Memory = "linear" }] }, device, 9);
-        using var cached = new LanguageModel(s_full with { Mixers = [new() { Memory = "swla", Cache = new() { Aggregation = AggregationKind.GatedResidual } }] }, device, 9);
+        using var cached = new LanguageModel(s_full with { Mixers = [new() { Memory = "swla", Cache = new() { Aggregation = "grm" } }] }, device, 9);
         foreach (var parameter in plain.Parameters)
         {
             var twin = Assert.Single(cached.Parameters, candidate => candidate.Name == parameter.Name);

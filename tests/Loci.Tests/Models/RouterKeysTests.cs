@@ -14,16 +14,16 @@ public sealed class RouterKeysTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("loci-router-").FullName;
 
-    public static TheoryData<RouterKeys, RouterQuery, string, AggregationKind, SegmentKind, SegmentStart> Combinations()
+    public static TheoryData<RouterKeys, RouterQuery, string, string, SegmentKind, SegmentStart> Combinations()
     {
-        var data = new TheoryData<RouterKeys, RouterQuery, string, AggregationKind, SegmentKind, SegmentStart>();
+        var data = new TheoryData<RouterKeys, RouterQuery, string, string, SegmentKind, SegmentStart>();
         foreach (var keys in (ReadOnlySpan<RouterKeys>)[RouterKeys.Projected, RouterKeys.Position])
         {
             foreach (var query in Enum.GetValues<RouterQuery>())
             {
                 foreach (var memory in (ReadOnlySpan<string>)["gated-linear", "titans", "delta-net"])
                 {
-                    foreach (var aggregation in (ReadOnlySpan<AggregationKind>)[AggregationKind.GatedResidual, AggregationKind.MemorySoup, AggregationKind.SparseSelective])
+                    foreach (var aggregation in (ReadOnlySpan<string>)["grm", "soup", "ssc"])
                     {
                         foreach (var kind in Enum.GetValues<SegmentKind>())
                         {
@@ -44,7 +44,7 @@ public sealed class RouterKeysTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void NothingSeesTheFuture(RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void NothingSeesTheFuture(RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(keys, query, memory, aggregation, kind, start);
         int[] tokens = IdentityTests.Tokens(41, 2);
@@ -61,7 +61,7 @@ public sealed class RouterKeysTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void APrefixGivesThePrefixOfTheOutputs(RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void APrefixGivesThePrefixOfTheOutputs(RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(keys, query, memory, aggregation, kind, start);
         int[] tokens = IdentityTests.Tokens(41, 3);
@@ -74,7 +74,7 @@ public sealed class RouterKeysTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void StreamsAtEverySplitGiveTheParallelForm(RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void StreamsAtEverySplitGiveTheParallelForm(RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         var configuration = Configuration(keys, query, memory, aggregation, kind, start);
         int[] tokens = IdentityTests.Tokens(45, 4);
@@ -104,7 +104,7 @@ public sealed class RouterKeysTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void TheGradientIsTheSlopeOfTheLoss(RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void TheGradientIsTheSlopeOfTheLoss(RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = Sharpened(Configuration(keys, query, memory, aggregation, kind, start), device);
@@ -122,7 +122,7 @@ public sealed class RouterKeysTests : IDisposable
         AssertSlope(tape, batch, model, [.. model.Parameters]);
 
         // And that of the router's tensors alone, which is a small part of the whole. (Where segments are chosen, steps large enough to be measured change choices.)
-        if (aggregation != AggregationKind.SparseSelective)
+        if (aggregation != "ssc")
         {
             AssertSlope(tape, batch, model, router);
         }
@@ -130,7 +130,7 @@ public sealed class RouterKeysTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void SessionsForkRewindAndAreSaved(RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start)
+    public void SessionsForkRewindAndAreSaved(RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start)
     {
         using var device = new CpuDevice(1);
         using var model = Sharpened(Configuration(keys, query, memory, aggregation, kind, start), device);
@@ -202,7 +202,7 @@ public sealed class RouterKeysTests : IDisposable
         {
             var (keys, query, memory, aggregation, kind, start) = combination.Data;
             var cached = Configuration(keys, query, memory, aggregation, kind, start, 32, kind == SegmentKind.Constant ? 8 : 32);
-            var expected = IdentityTests.Logits(IdentityTests.Configuration(memory, AggregationKind.None, kind, start, 32, cached.Mixers[0].ChunkLength), tokens);
+            var expected = IdentityTests.Logits(IdentityTests.Configuration(memory, "none", kind, start, 32, cached.Mixers[0].ChunkLength), tokens);
             Assert.Equal(expected, Logits(cached, tokens));
         }
     }
@@ -211,13 +211,13 @@ public sealed class RouterKeysTests : IDisposable
     public void SoupOfMatrixMemoriesIsGatedResidual()
     {
         int[] tokens = IdentityTests.Tokens(41, 7);
-        foreach (var combination in Combinations().Where(combination => combination.Data.Item3 != "titans" && combination.Data.Item4 == AggregationKind.GatedResidual))
+        foreach (var combination in Combinations().Where(combination => combination.Data.Item3 != "titans" && combination.Data.Item4 == "grm"))
         {
             var (keys, query, memory, _, kind, start) = combination.Data;
-            var expected = Logits(Configuration(keys, query, memory, AggregationKind.GatedResidual, kind, start), tokens);
-            Assert.Equal(expected, Logits(Configuration(keys, query, memory, AggregationKind.MemorySoup, kind, start), tokens));
-            IdentityTests.Close(expected, Logits(Configuration(keys, query, memory, AggregationKind.SparseSelective, kind, start, topK: 100), tokens), 1e-6);
-            Assert.NotEqual(expected, Logits(Configuration(keys, query, memory, AggregationKind.SparseSelective, kind, start, topK: 1), tokens));
+            var expected = Logits(Configuration(keys, query, memory, "grm", kind, start), tokens);
+            Assert.Equal(expected, Logits(Configuration(keys, query, memory, "soup", kind, start), tokens));
+            IdentityTests.Close(expected, Logits(Configuration(keys, query, memory, "ssc", kind, start, topK: 100), tokens), 1e-6);
+            Assert.NotEqual(expected, Logits(Configuration(keys, query, memory, "ssc", kind, start, topK: 1), tokens));
         }
     }
 
@@ -283,7 +283,7 @@ public sealed class RouterKeysTests : IDisposable
     {
         // Where u does not depend on the token that reads either, gates depend on positions alone: two texts are read with the same gates.
         using var device = new CpuDevice(1);
-        using var model = Sharpened(Configuration(RouterKeys.Position, RouterQuery.Projected, "gated-linear", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Independent), device);
+        using var model = Sharpened(Configuration(RouterKeys.Position, RouterQuery.Projected, "gated-linear", "grm", SegmentKind.Constant, SegmentStart.Independent), device);
         int[] first = IdentityTests.Tokens(40, 31), second = [.. IdentityTests.Tokens(39, 32), first[^1]];
         float[] GatesOfTheLast(int[] tokens)
         {
@@ -308,7 +308,7 @@ public sealed class RouterKeysTests : IDisposable
     {
         foreach (var keys in Enum.GetValues<RouterKeys>())
         {
-            var configuration = Configuration(keys, RouterQuery.Query, "titans", AggregationKind.MemorySoup, SegmentKind.Constant, SegmentStart.Checkpoint);
+            var configuration = Configuration(keys, RouterQuery.Query, "titans", "soup", SegmentKind.Constant, SegmentStart.Checkpoint);
             var json = configuration.ToJson();
             Assert.Equal(keys != RouterKeys.Memory, json.Contains("\"keys\"", StringComparison.Ordinal));
             var read = ModelConfiguration.FromJson(json);
@@ -316,22 +316,22 @@ public sealed class RouterKeysTests : IDisposable
             Assert.Equal(json, read.ToJson());
         }
 
-        Assert.Contains("\"keys\": \"projected\"", Configuration(RouterKeys.Projected, RouterQuery.Query, "titans", AggregationKind.MemorySoup, SegmentKind.Constant, SegmentStart.Checkpoint).ToJson(), StringComparison.Ordinal);
+        Assert.Contains("\"keys\": \"projected\"", Configuration(RouterKeys.Projected, RouterQuery.Query, "titans", "soup", SegmentKind.Constant, SegmentStart.Checkpoint).ToJson(), StringComparison.Ordinal);
     }
 
     [Fact]
     public void WhatDoesNotFitIsRefusedWithASentence()
     {
         // D = 12 in 4 heads of 3 columns: positions turn pairs.
-        var odd = Configuration(RouterKeys.Position, RouterQuery.Query, "titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint) with { Heads = 4 };
+        var odd = Configuration(RouterKeys.Position, RouterQuery.Query, "titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint) with { Heads = 4 };
         var exception = Assert.Throws<LociException>(odd.Validate);
         Assert.Equal("A router that compares positions needs heads of even width, not 3.", exception.Message);
 
         // Nothing is routed, so nothing is compared.
-        _ = (odd with { Mixers = [odd.Mixers[0] with { Cache = odd.Mixers[0].Cache with { Aggregation = AggregationKind.Residual } }] }).Validate();
+        _ = (odd with { Mixers = [odd.Mixers[0] with { Cache = odd.Mixers[0].Cache with { Aggregation = "residual" } }] }).Validate();
         exception = Assert.Throws<LociException>(() => ModelConfiguration.FromJson("""{ "vocabularySize": 9, "mixers": [{ "cache": { "aggregation": "grm", "router": { "keys": "values" } } }] }"""));
         Assert.StartsWith("The model configuration is not valid", exception.Message, StringComparison.Ordinal);
-        exception = Assert.Throws<LociException>(() => Configuration((RouterKeys)7, RouterQuery.Query, "titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint).Validate());
+        exception = Assert.Throws<LociException>(() => Configuration((RouterKeys)7, RouterQuery.Query, "titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint).Validate());
         Assert.Contains("use memory, projected or position", exception.Message, StringComparison.Ordinal);
     }
 
@@ -340,9 +340,9 @@ public sealed class RouterKeysTests : IDisposable
     {
         using var device = new CpuDevice(1);
         using LanguageModel
-            memory = new(Configuration(RouterKeys.Memory, RouterQuery.Projected, "titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), device, 3),
-            projected = new(Configuration(RouterKeys.Projected, RouterQuery.Projected, "titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), device, 3),
-            position = new(Configuration(RouterKeys.Position, RouterQuery.Projected, "titans", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), device, 3);
+            memory = new(Configuration(RouterKeys.Memory, RouterQuery.Projected, "titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), device, 3),
+            projected = new(Configuration(RouterKeys.Projected, RouterQuery.Projected, "titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), device, 3),
+            position = new(Configuration(RouterKeys.Position, RouterQuery.Projected, "titans", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), device, 3);
         static long Count(LanguageModel model) => model.Parameters.Sum(parameter => (long)parameter.Shape.Count);
         Assert.Equal(Count(memory) + (2 * 12 * 12), Count(projected));
         Assert.Equal(Count(memory) + (2 * 12), Count(position));
@@ -354,11 +354,11 @@ public sealed class RouterKeysTests : IDisposable
         }
     }
 
-    private static ModelConfiguration Of((RouterKeys Keys, RouterQuery Query, string Memory, AggregationKind Aggregation, SegmentKind Kind, SegmentStart Start) one) =>
+    private static ModelConfiguration Of((RouterKeys Keys, RouterQuery Query, string Memory, string Aggregation, SegmentKind Kind, SegmentStart Start) one) =>
         Configuration(one.Keys, one.Query, one.Memory, one.Aggregation, one.Kind, one.Start);
 
     private static ModelConfiguration Configuration(
-        RouterKeys keys, RouterQuery query, string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start, int segmentLength = 8, int chunkLength = 4, int topK = 2)
+        RouterKeys keys, RouterQuery query, string memory, string aggregation, SegmentKind kind, SegmentStart start, int segmentLength = 8, int chunkLength = 4, int topK = 2)
     {
         var configuration = IdentityTests.Configuration(memory, aggregation, kind, start, segmentLength, chunkLength, topK);
         var mixer = configuration.Mixers[0];

@@ -1,3 +1,4 @@
+using Loci.Aggregations;
 using Loci.Caching;
 using Loci.Inference;
 using Loci.Layers;
@@ -49,9 +50,9 @@ public sealed class RwkvModelTests(ITestOutputHelper output)
         var folder = Directory.CreateTempSubdirectory("loci-rwkv-").FullName;
         try
         {
-            foreach (var read in (AfterTrainingRead?[])[null, .. Enum.GetValues<AfterTrainingRead>()])
+            foreach (var read in (string?[])[null, .. AggregationRegistry.AfterTraining.Select(aggregation => aggregation.Name)])
             {
-                var options = new SessionOptions { AfterTraining = read is null ? null : new() { Read = read.Value, SegmentLength = 16, OnlineBias = 1, TopK = 2 } };
+                var options = new SessionOptions { AfterTraining = read is null ? null : new() { Read = read, SegmentLength = 16, OnlineBias = 1, TopK = 2 } };
                 var expected = Enumerable.Range(0, 61).Select(length =>
                 {
                     using var fresh = model.CreateSession(options);
@@ -204,7 +205,7 @@ public sealed class RwkvModelTests(ITestOutputHelper output)
         using var device = new CpuDevice(2);
         using var model = RwkvModels.Load(name, device);
         var text = RwkvModels.Text(30);
-        var plain = Cached(model, text, [text.Length], new OnlineMemory(), Segmentation.None);
+        var plain = Cached(model, text, [text.Length], new NoCache.Reader(), Segmentation.None);
 
         // One segment is the base model, whatever reads.
         using var temperature = Gated(model, out var gated);
@@ -226,14 +227,13 @@ public sealed class RwkvModelTests(ITestOutputHelper output)
 
     private static readonly Segmentation s_segments = new(SegmentKind.Constant, 8, SegmentStart.Checkpoint);
 
-    private static Loci.Caching.ResidualMemory Residual(LanguageModel model) => new(model.Configuration.Heads, true);
+    private static CacheReader Residual(LanguageModel model) => new AfterTrainingCache { Read = "residual" }.CreateReader(model.Device, model.Configuration.Heads, true);
 
     /// <summary>A gated read with fixed parameters; what is returned holds them.</summary>
     private static Parameter Gated(LanguageModel model, out CacheReader reader)
     {
-        var cache = new CacheConfiguration { Aggregation = AggregationKind.GatedResidual };
-        Router router = new(model.Device, "", model.Configuration.Heads, cache, 0, new Initializer(0, 1));
-        reader = new Loci.Caching.GatedResidualMemory(router);
+        var router = Router.Fixed(model.Device, model.Configuration.Heads, 0, new RouterConfiguration().InitialTemperature, null);
+        reader = new GatedResidual.Reader(router);
         return router.Temperature;
     }
 
@@ -241,14 +241,14 @@ public sealed class RwkvModelTests(ITestOutputHelper output)
     private static float[] Cached(LanguageModel model, int[] tokens, int[] pieces, CacheReader reader, Segmentation segmentation)
     {
         using var tape = new Tape(model.Device) { IsRecording = false };
-        MixerState[] states = [.. model.Mixers.Select(mixer => ((RwkvMixer)mixer).CreateState(reader, segmentation))];
+        MixerState[] states = [.. model.Mixers.Select(mixer => ((RwkvMixer)mixer).CreateState(reader, segmentation, new StateOptions()))];
         List<float> hidden = [];
         foreach (var piece in Pieces(tokens, pieces))
         {
             tape.Reset();
             var ids = model.Device.Allocate<int>(piece.Length);
             model.Device.CopyFromHost<int>(piece, ids);
-            hidden.AddRange(tape.ToHost(model.StepHidden(tape, ids, [new StreamPart(states, piece.Length)])));
+            hidden.AddRange(tape.ToHost(model.Forward(tape, ids, new SequenceRows(new SequenceLayout(), [new StreamPart(states, piece.Length)]))));
             model.Device.Free(ids);
         }
 

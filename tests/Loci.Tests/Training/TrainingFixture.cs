@@ -45,7 +45,7 @@ internal static class TrainingFixture
         TiedEmbeddings = false,
         Mixers =
         [
-            new MixerConfiguration { ChunkLength = 4, Cache = new CacheConfiguration { Aggregation = AggregationKind.GatedResidual, SegmentLength = 8 } },
+            new MixerConfiguration { ChunkLength = 4, Cache = new CacheConfiguration { Aggregation = "grm", SegmentLength = 8 } },
             new MixerConfiguration { Memory = "swla", ChunkLength = 8 },
         ],
     };

@@ -1,4 +1,5 @@
 using System.Text;
+using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
 

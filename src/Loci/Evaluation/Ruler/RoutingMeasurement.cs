@@ -1,3 +1,5 @@
+using Loci.Aggregations;
+using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
 using Loci.Models;
@@ -57,13 +59,14 @@ public static class RoutingMeasurement
     public static void RequireRouter(LanguageModel model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        if (!Enumerable.Range(0, model.Configuration.Layers).Any(layer => AggregationOf(model, layer) is AggregationKind.GatedResidual or AggregationKind.MemorySoup or AggregationKind.SparseSelective))
+        if (!Enumerable.Range(0, model.Configuration.Layers).Any(layer => AggregationOf(model, layer) is { IsGated: true }))
         {
             throw new LociException("No block of this model reads cached segments through gates, so it has no routing to measure: use a model with the aggregation grm, soup or ssc.");
         }
     }
 
-    private static AggregationKind AggregationOf(LanguageModel model, int layer) => MixerOf(model, layer) is { IsAttention: false } mixer ? mixer.Cache.Aggregation : AggregationKind.None;
+    private static TrainedAggregation? AggregationOf(LanguageModel model, int layer) =>
+        MixerOf(model, layer) is { IsAttention: false } mixer ? AggregationRegistry.Find(mixer.Cache.Aggregation) : null;
 
     private static MixerConfiguration? MixerOf(LanguageModel model, int layer) =>
         model.Configuration.IsRwkv ? null : model.Configuration.Mixers[layer % model.Configuration.Mixers.Count];
@@ -181,7 +184,7 @@ public static class RoutingMeasurement
 
             var count = read.Segments.Count;
             var mixer = MixerOf(model, read.Layer)!;
-            var isSparse = mixer.Cache.Aggregation == AggregationKind.SparseSelective;
+            var isSparse = AggregationRegistry.Find(mixer.Cache.Aggregation).IsSparse;
             foreach (var needle in tokens.Needles)
             {
                 List<int> holding = [];

@@ -18,7 +18,6 @@ public sealed class DeepLinearAttention : MemoryRule
     /// <inheritdoc/>
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new DeepMemory(device, prefix, model, mixer, initializer, InnerLoss.InnerProduct, decays: false, hasMomentum: false);
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new DeepMemory(layer, mixer, InnerLoss.InnerProduct, decays: false, hasMomentum: false);
 }

@@ -20,26 +20,26 @@ internal sealed class DeepMemory : LayerMemory
     private readonly GateProjection? _decay;
     private readonly GateProjection? _momentum;
 
-    public DeepMemory(
-        Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer, InnerLoss loss, bool decays, bool hasMomentum)
+    public DeepMemory(LayerContext layer, MixerConfiguration mixer, InnerLoss loss, bool decays, bool hasMomentum)
     {
         var deep = mixer.Deep;
+        var (device, prefix, initializer) = (layer.Device, layer.Prefix, layer.Initializer);
         _device = device;
         _chunkLength = mixer.ChunkLength;
-        Options = new DeepMemoryOptions(model.Heads, model.HeadWidth)
+        Options = new DeepMemoryOptions(layer.Heads, layer.HeadWidth)
         {
             Depth = deep.Depth,
-            HiddenWidth = deep.Expansion * model.HeadWidth,
+            HiddenWidth = deep.Expansion * layer.HeadWidth,
             Loss = loss,
             Normalizes = deep.Norm && deep.Depth > 1,
-            NormEpsilon = model.NormEpsilon,
+            NormEpsilon = layer.NormEpsilon,
             GradientClip = deep.GradientClip ?? float.PositiveInfinity,
         };
         Weights = initializer.Network(device, prefix + "memory.weights", Options);
-        Gain = Options.Normalizes ? initializer.Constant(device, prefix + "memory.norm.weight", new Shape(model.Dimension), 1) : null;
-        _rate = new GateProjection(device, prefix + "learning_rate", model, initializer, Logit(deep.InitialLearningRate));
-        _decay = deep.Decay ?? decays ? new GateProjection(device, prefix + "decay", model, initializer, Logit(deep.InitialDecay)) : null;
-        _momentum = deep.Momentum ?? hasMomentum ? new GateProjection(device, prefix + "momentum", model, initializer, Logit(deep.InitialMomentum)) : null;
+        Gain = Options.Normalizes ? initializer.Constant(device, prefix + "memory.norm.weight", new Shape(layer.Dimension), 1) : null;
+        _rate = new GateProjection(layer, "learning_rate", Logit(deep.InitialLearningRate));
+        _decay = deep.Decay ?? decays ? new GateProjection(layer, "decay", Logit(deep.InitialDecay)) : null;
+        _momentum = deep.Momentum ?? hasMomentum ? new GateProjection(layer, "momentum", Logit(deep.InitialMomentum)) : null;
         Parameters = [Weights, .. Gain is null ? (Parameter[])[] : [Gain], .. _rate.Parameters, .. _decay?.Parameters ?? [], .. _momentum?.Parameters ?? []];
     }
 
@@ -55,24 +55,20 @@ internal sealed class DeepMemory : LayerMemory
 
     public override IReadOnlyList<Parameter> Parameters { get; }
 
-    internal override bool RewritesSegments => true;
+    public override bool RewritesSegments => true;
 
-    internal override bool IsDeep => true;
+    public override bool ReadsLinearly => false;
 
     public DeepMemoryGates Gates(Tape tape, Tensor x) => new(_rate.Sigmoid(tape, x), _decay?.LogSigmoid(tape, x), _momentum?.Sigmoid(tape, x));
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
-    {
-        var gates = Gates(tape, x);
-        if (reader is MemorySoup { Router: var router })
-        {
-            return DeepSoup.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options, routing.Queries, routing.Keys, router.Temperature, router.OnlineBias, router.Options);
-        }
+    public override Written Write(Tape tape, in MemoryInputs inputs) =>
+        new(DeepScan.Apply(tape, inputs.Plan, inputs.Q, inputs.K, inputs.V, Gates(tape, inputs.X), Weights, Gain, Options));
 
-        return reader.Read(tape, plan, DeepScan.Apply(tape, plan, q, k, v, gates, Weights, Gain, Options), q, routing);
-    }
+    public override Tensor WriteAndReadSoup(Tape tape, in MemoryInputs inputs, Router router) => DeepSoup.Apply(
+        tape, inputs.Plan, inputs.Q, inputs.K, inputs.V, Gates(tape, inputs.X), Weights, Gain, Options, inputs.Routing.Queries, inputs.Routing.Keys, router.Temperature,
+        router.OnlineBias, router.Options);
 
-    internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentDeepMemory(_device, this, segmentation, _chunkLength);
+    public override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentDeepMemory(_device, this, segmentation, _chunkLength);
 
     private static float Logit(float probability) => MathF.Log(probability / (1 - probability));
 }

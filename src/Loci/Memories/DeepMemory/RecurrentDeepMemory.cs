@@ -1,5 +1,7 @@
 using Loci.Caching;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 
@@ -29,6 +31,14 @@ internal sealed class RecurrentDeepMemory : RecurrentMemory
     /// <summary>S, which is carried on into the next segment, or empty.</summary>
     private DeviceSpan<float> Momentum =>
         _memory.HasMomentum && Segmentation.Start == SegmentStart.Checkpoint ? Online.Slice(2 * StateLength, StateLength) : default;
+
+    public override void ReadSoup(MemoryPlan plan, in ReadArguments arguments) =>
+        Device.Launch<DeepSoupKernel.Forward, DeepSoupArguments>(new()
+        {
+            Scan = new() { Plan = plan, Options = _memory.Options, KeptEvery = 1 },
+            Read = arguments,
+            OnlineWeights = State,
+        });
 
     public override RecurrentMemory CreateEmpty() => new RecurrentDeepMemory(Device, _memory, Segmentation, _chunkLength);
 

@@ -16,10 +16,6 @@ public sealed class GatedDeltaNet : MemoryRule
     /// <inheritdoc/>
     public override SegmentStart DefaultStart => SegmentStart.Checkpoint;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new DeltaMemory(
-            device, model.Heads, model.HeadWidth,
-            new GateProjection(device, prefix + "beta", model, initializer, 0),
-            new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new DeltaMemory(layer, new GateProjection(layer, "beta", 0), new GateProjection(layer, "decay", GateProjection.DecayBias));
 }

@@ -19,11 +19,10 @@ public sealed class GatedLinearAttention : MemoryRule
     /// <inheritdoc/>
     public override bool SupportsLogLinear => true;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new MatrixMemory(device, model.Heads, new Gates(model.HeadWidth, new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias)));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new MatrixMemory(layer, new Gates(new GateProjection(layer, "decay", GateProjection.DecayBias)));
 
-    private sealed class Gates(int width, GateProjection decay) : MemoryGates(width)
+    private sealed class Gates(GateProjection decay) : MemoryGates
     {
         public override IReadOnlyList<Parameter> Parameters { get; } = decay.Parameters;
 

@@ -19,11 +19,10 @@ public sealed class LinearAttention : MemoryRule
     /// <inheritdoc/>
     public override bool SupportsLogLinear => true;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new MatrixMemory(device, model.Heads, new NoGates(model.HeadWidth));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new MatrixMemory(layer, new NoGates());
 
-    private sealed class NoGates(int width) : MemoryGates(width)
+    private sealed class NoGates : MemoryGates
     {
         public override IReadOnlyList<Parameter> Parameters => [];
 

@@ -24,23 +24,21 @@ public sealed class Mamba2 : MemoryRule
     /// <inheritdoc/>
     public override bool SupportsLogLinear => true;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new MatrixMemory(device, model.Heads, new Gates(device, prefix, model, initializer));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new MatrixMemory(layer, new Gates(layer));
 
     private sealed class Gates : MemoryGates
     {
         private readonly GateProjection _stepSize;
         private readonly Parameter _logRate;
 
-        public Gates(Device device, string prefix, ModelConfiguration model, Initializer initializer)
-            : base(model.HeadWidth)
+        public Gates(LayerContext layer)
         {
             // As in Mamba-2: step sizes uniform in log space in [0.001, 0.1], through the inverse of softplus; rates uniform in [1, 16].
-            var shape = new Shape(model.Heads);
-            var bias = initializer.Uniform(device, prefix + "step_size.bias", shape, uniform => InverseSoftplus(0.001 * Math.Pow(100, uniform)));
-            _stepSize = new GateProjection(device, prefix + "step_size", model, initializer, bias);
-            _logRate = initializer.Uniform(device, prefix + "log_rate", shape, uniform => Math.Log(1 + (15 * uniform)));
+            var shape = new Shape(layer.Heads);
+            var bias = layer.Initializer.Uniform(layer.Device, layer.Prefix + "step_size.bias", shape, uniform => InverseSoftplus(0.001 * Math.Pow(100, uniform)));
+            _stepSize = new GateProjection(layer, "step_size", bias);
+            _logRate = layer.Initializer.Uniform(layer.Device, layer.Prefix + "log_rate", shape, uniform => Math.Log(1 + (15 * uniform)));
             Parameters = [.. _stepSize.Parameters, _logRate];
         }
 

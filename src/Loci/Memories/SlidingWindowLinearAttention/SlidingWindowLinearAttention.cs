@@ -16,15 +16,11 @@ public sealed class SlidingWindowLinearAttention : MemoryRule
     /// <inheritdoc/>
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new MatrixMemory(device, model.Heads, new Gates(
-            model.HeadWidth,
-            new GateProjection(device, prefix + "decay", model, initializer, GateProjection.DecayBias),
-            new GateProjection(device, prefix + "previous_gate", model, initializer, 0),
-            new GateProjection(device, prefix + "write_gate", model, initializer, 0)));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new MatrixMemory(layer, new Gates(
+            new GateProjection(layer, "decay", GateProjection.DecayBias), new GateProjection(layer, "previous_gate", 0), new GateProjection(layer, "write_gate", 0)));
 
-    private sealed class Gates(int width, GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates(width)
+    private sealed class Gates(GateProjection decay, GateProjection previous, GateProjection write) : MemoryGates
     {
         public override bool HasWindow => true;
 

@@ -18,7 +18,6 @@ public sealed class Titans : MemoryRule
     /// <inheritdoc/>
     public override SegmentStart DefaultStart => SegmentStart.Checkpoint;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new DeepMemory(device, prefix, model, mixer, initializer, InnerLoss.SquaredError, decays: true, hasMomentum: true);
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new DeepMemory(layer, mixer, InnerLoss.SquaredError, decays: true, hasMomentum: true);
 }

@@ -17,11 +17,12 @@ internal sealed class VectorDecay
     private readonly Parameter _up;
     private readonly Parameter _bias;
 
-    public VectorDecay(Device device, string prefix, ModelConfiguration model, Initializer initializer)
+    public VectorDecay(LayerContext layer, string name)
     {
-        _down = initializer.Normal(device, prefix + ".down.weight", new Shape(Rank, model.Dimension), decays: false);
-        _up = initializer.Normal(device, prefix + ".up.weight", new Shape(model.Dimension, Rank), decays: false);
-        _bias = initializer.Constant(device, prefix + ".bias", new Shape(model.Dimension), 0);
+        var (device, initializer, prefix) = (layer.Device, layer.Initializer, layer.Prefix + name);
+        _down = initializer.Normal(device, prefix + ".down.weight", new Shape(Rank, layer.Dimension), decays: false);
+        _up = initializer.Normal(device, prefix + ".up.weight", new Shape(layer.Dimension, Rank), decays: false);
+        _bias = initializer.Constant(device, prefix + ".bias", new Shape(layer.Dimension), 0);
         Parameters = [_down, _up, _bias];
     }
 

@@ -16,7 +16,6 @@ public sealed class VectorGatedLinearAttention : MemoryRule
     /// <inheritdoc/>
     public override SegmentStart DefaultStart => SegmentStart.Independent;
 
-    /// <inheritdoc/>
-    public override LayerMemory CreateLayer(Device device, string prefix, ModelConfiguration model, MixerConfiguration mixer, Initializer initializer) =>
-        new VectorGatedMemory(device, model.Heads, model.HeadWidth, new VectorDecay(device, prefix + "decay", model, initializer));
+    internal override LayerMemory CreateLayer(LayerContext layer, MixerConfiguration mixer) =>
+        new VectorGatedMemory(layer, new VectorDecay(layer, "decay"));
 }

@@ -7,17 +7,15 @@ using Loci.Numerics.Operations;
 namespace Loci.Memories;
 
 /// <summary>A matrix memory with a decay for every key dimension, M_t = M_{t-1} diag(a_t) + v_t k_t^T.</summary>
-internal sealed class VectorGatedMemory(Device device, int heads, int width, VectorDecay decay) : LayerMemory
+internal sealed class VectorGatedMemory(LayerContext layer, VectorDecay decay) : LayerMemory
 {
     public override IReadOnlyList<Parameter> Parameters => decay.Parameters;
 
-    internal override bool RewritesSegments => false;
+    public override bool RewritesSegments => false;
 
-    internal override Tensor Apply(Tape tape, MemoryPlan plan, Tensor x, Tensor q, Tensor k, Tensor v, RouterInputs routing, CacheReader reader)
-    {
-        var scan = VectorGatedScan.Apply(tape, plan, q, k, v, heads, decay.Compute(tape, x));
-        return reader.Read(tape, plan, scan, q, routing);
-    }
+    public override Written Write(Tape tape, in MemoryInputs inputs) =>
+        new(VectorGatedScan.Apply(tape, inputs.Plan, inputs.Q, inputs.K, inputs.V, layer.Heads, decay.Compute(tape, inputs.X)));
 
-    internal override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentVectorGatedMemory(device, decay, segmentation, heads, width);
+    public override RecurrentMemory CreateRecurrent(Segmentation segmentation) =>
+        new RecurrentVectorGatedMemory(layer.Device, decay, segmentation, layer.Heads, layer.HeadWidth);
 }

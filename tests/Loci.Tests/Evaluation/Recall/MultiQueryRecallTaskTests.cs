@@ -17,7 +17,7 @@ public sealed class MultiQueryRecallTaskTests : IDisposable
 
     public MultiQueryRecallTaskTests()
     {
-        _model = IdentityTests.Sharpened(IdentityTests.Configuration("gated-linear", AggregationKind.GatedResidual, SegmentKind.Constant, SegmentStart.Checkpoint), _device);
+        _model = IdentityTests.Sharpened(IdentityTests.Configuration("gated-linear", "grm", SegmentKind.Constant, SegmentStart.Checkpoint), _device);
         _evaluated = new LanguageEvaluationModel(_model, null, "m");
     }
 

@@ -2,7 +2,7 @@ using Loci.Inference;
 using Loci.Memory.Store;
 using Loci.Numerics;
 
-namespace Loci.Layers;
+namespace Loci.Caching;
 
 /// <summary>How a block keeps what it remembers of one sequence.</summary>
 /// <param name="Format">How cached states are stored.</param>
