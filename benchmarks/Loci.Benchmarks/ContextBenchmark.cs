@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Loci.Caching;
+using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Reporting;

@@ -11,6 +11,7 @@ Dictionary<string, Action<string[]>> benchmarks = new(StringComparer.OrdinalIgno
     ["session"] = SessionBenchmark.Run,
     ["decode"] = DecodeBenchmark.Run,
     ["row"] = RowProductBenchmark.Run,
+    ["threads"] = ThreadBenchmark.Run,
     ["bits"] = BitsBenchmark.Run,
     ["bpe"] = arguments => BpeTrainingBenchmark.Run(arguments),
 };

@@ -19,7 +19,7 @@ public sealed class CommandTests(TrainedModel trained) : IClassFixture<TrainedMo
         var shown = trained.Training.Error;
         foreach (var part in new[]
         {
-            "parameters: gated-linear with gated residual memory, segments of 64", "vocabulary 257", "36 documents", "4 documents", "30 steps of 64 tokens", "cosine", "cpu (1 thread",
+            "parameters: gated-linear with GRM, segments of 64", "vocabulary 257", "36 documents", "4 documents", "30 steps of 64 tokens", "cosine", "cpu (1 thread",
             "step 10: validation loss", "bits per byte", "100.0%", "tokens/s", "Done: 30 steps", "loci generate --model",
         })
         {
@@ -83,7 +83,7 @@ public sealed class CommandTests(TrainedModel trained) : IClassFixture<TrainedMo
     {
         var info = Cli.Run("info", "--model", trained.Folder);
         Assert.Equal((0, ""), (info.ExitCode, info.Error));
-        Assert.Contains("gated residual memory", info.Output, StringComparison.Ordinal);
+        Assert.Contains("gated-linear with GRM", info.Output, StringComparison.Ordinal);
         Assert.Contains("30 steps", info.Output, StringComparison.Ordinal);
     }
 

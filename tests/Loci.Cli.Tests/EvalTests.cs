@@ -65,7 +65,7 @@ public sealed class EvalTests : IDisposable
     {
         string[] arguments = ["eval", "mqar", "--model", _folder.In("first"), "--samples", "2", "--set", "mqar.length=48", "--set", "mqar.pairs=4"];
         var plain = Cli.Run(arguments);
-        var cached = Cli.Run([.. arguments, "--after-training", "gated-residual", "--segment-length", "8"]);
+        var cached = Cli.Run([.. arguments, "--after-training", "grm", "--segment-length", "8"]);
         Assert.Equal((0, 0), (plain.ExitCode, cached.ExitCode));
         Assert.NotEqual(plain.Output, cached.Output);
     }

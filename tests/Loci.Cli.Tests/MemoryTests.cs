@@ -72,7 +72,7 @@ public sealed class MemoryTests(TinyModels models) : IClassFixture<TinyModels>, 
     [Fact]
     public void OptionsOfAMemoryReachIt()
     {
-        string[] arguments = ["read", models.TextPath, "--model", models.Plain, "--into", _folder.In("a.memory"), "--after-training", "sparse", "--segment-length", "32", "--top-k", "3", "--online-bias", "-1.5", "--gate-temperature", "2"];
+        string[] arguments = ["read", models.TextPath, "--model", models.Plain, "--into", _folder.In("a.memory"), "--after-training", "ssc", "--segment-length", "32", "--top-k", "3", "--online-bias", "-1.5", "--gate-temperature", "2"];
         Assert.Equal(0, CommandLine.Run(arguments));
         Assert.Equal(0, CommandLine.Run(arguments));
         Open(models.Plain, "a.memory", session =>

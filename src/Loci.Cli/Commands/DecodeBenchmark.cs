@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
 
@@ -61,7 +62,7 @@ internal sealed class DecodeBenchmark
         {
             using var session = model.CreateSession();
             var start = Stopwatch.GetTimestamp();
-            session.Read(prompt);
+            session.Read(prompt, cancellationToken);
             best = Math.Max(best, PromptLength / Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 

@@ -32,7 +32,7 @@ internal static class PerplexityCommand
             """
             Examples:
               loci eval perplexity --model runs/grm --data test.txt.gz --separator wikitext --context 4096
-              loci eval perplexity --model runs/base --data novels --context 16384 --after-training gated-residual --segment-length 1024 --online-bias 4
+              loci eval perplexity --model runs/base --data novels --context 16384 --after-training grm --segment-length 1024 --online-bias 4
             """)
         {
             folder, data, separator, context, batch, positions, limit, json, weights, threads,

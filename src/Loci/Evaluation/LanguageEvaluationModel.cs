@@ -93,7 +93,7 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
             // The last token of a continuation is judged but need not be read.
             int[][] asked = [.. waiting.Indices.Select(index => encoded[index].Continuation)];
             TokenScore[][] scores = [.. asked.Select(continuation => new TokenScore[continuation.Length - 1])];
-            Session.Read(waiting.Sessions, [.. asked.Select(continuation => (ReadOnlyMemory<int>)continuation.AsMemory(..^1))], scores, cancellationToken);
+            SessionScorer.Read(waiting.Sessions, [.. asked.Select(continuation => (ReadOnlyMemory<int>)continuation.AsMemory(..^1))], scores, cancellationToken);
             Count(waiting.Tokens - waiting.Count);
             for (var i = 0; i < waiting.Count; i++)
             {
@@ -123,9 +123,8 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
             using var session = Model.CreateSession(_options);
             for (var start = 0; start < tokens.Length; start += PieceLength)
             {
-                cancellationToken.ThrowIfCancellationRequested();
                 var count = Math.Min(PieceLength, tokens.Length - start);
-                session.Read(tokens.AsSpan(start, count), losses.AsSpan(start, count));
+                session.Read(tokens.AsSpan(start, count), losses.AsSpan(start, count), cancellationToken);
                 Count(count);
             }
 

@@ -187,9 +187,8 @@ public static class Perplexity
             session.Read(batch.Inputs[starts[sequence]]);
             for (var i = starts[sequence]; i < predicted; i += PassLength)
             {
-                cancellationToken.ThrowIfCancellationRequested();
                 var count = Math.Min(PassLength, predicted - i);
-                session.Read(batch.Targets.AsSpan(i, count), losses.AsSpan(i, count));
+                session.Read(batch.Targets.AsSpan(i, count), losses.AsSpan(i, count), cancellationToken);
             }
         }
     }

@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Evaluation.Ruler;
+using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
 

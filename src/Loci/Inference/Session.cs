@@ -1,4 +1,5 @@
 using Loci.Caching;
+using Loci.Inference.Storage;
 using Loci.Layers;
 using Loci.Models;
 using Loci.Numerics;
@@ -10,7 +11,7 @@ namespace Loci.Inference;
 /// A session can be forked, saved and taken back to where it was. Sessions share their model's weights, and forks the cached states, which never change.
 /// </summary>
 /// <remarks>Sessions of one model run on many threads at once; each by itself is used by one thread at a time. After warm-up, nothing is allocated per token on the managed heap.</remarks>
-public sealed partial class Session : IDisposable
+public sealed class Session : IDisposable
 {
     private readonly SessionOptions _options;
     private readonly Device _device;
@@ -26,6 +27,7 @@ public sealed partial class Session : IDisposable
     private bool _isDisposed;
     private SegmentReadHandler? _readHandler;
     private IReadOnlyList<SegmentSpan>? _visibleSegments;
+    private SessionFileBinding? _binding;
 
     internal Session(LanguageModel model, SessionOptions options)
         : this(model, options, model.CreateStates(new StateOptions(options.Checkpoints, options.KeepsReturns, options.AfterTraining, options.ReadTopK)))
@@ -41,7 +43,6 @@ public sealed partial class Session : IDisposable
             Dispose();
             throw new LociException("This model caches no segments, of which the best could be read: leave the number of segments to read out.");
         }
-
     }
 
     private Session(LanguageModel model, SessionOptions options, MixerState[] states)
@@ -142,16 +143,24 @@ public sealed partial class Session : IDisposable
     /// <param name="tokens">Token ids.</param>
     /// <exception cref="ArgumentException">A token is not of the vocabulary.</exception>
     /// <exception cref="LociException">The memory would exceed the budget, or the file cannot be written.</exception>
-    public void Read(ReadOnlySpan<int> tokens) => Read(tokens, default);
+    public void Read(ReadOnlySpan<int> tokens) => Read(tokens, default, default);
+
+    /// <summary>Reads the next tokens.</summary>
+    /// <param name="tokens">Token ids.</param>
+    /// <param name="cancellationToken">Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.</param>
+    /// <exception cref="OperationCanceledException">It was stopped; what has been read stays read.</exception>
+    public void Read(ReadOnlySpan<int> tokens, CancellationToken cancellationToken) => Read(tokens, default, cancellationToken);
 
     /// <summary>Reads one token.</summary>
     /// <param name="token">Its id.</param>
-    public void Read(int token) => Read([token], default);
+    public void Read(int token) => Read([token], default, default);
 
     /// <summary>Reads the next tokens and tells how well they were predicted.</summary>
     /// <param name="tokens">Token ids.</param>
     /// <param name="losses">Receives -ln p of every token given all before it, in nats, [tokens]; NaN for the first token of all. May be empty.</param>
-    public void Read(ReadOnlySpan<int> tokens, Span<float> losses)
+    /// <param name="cancellationToken">Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.</param>
+    /// <exception cref="OperationCanceledException">It was stopped; what has been read stays read.</exception>
+    public void Read(ReadOnlySpan<int> tokens, Span<float> losses, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (!losses.IsEmpty && losses.Length != tokens.Length)
@@ -162,15 +171,105 @@ public sealed partial class Session : IDisposable
         RequireVocabulary(tokens);
         while (!tokens.IsEmpty)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             var rows = NextRows(tokens.Length);
             if (!losses.IsEmpty)
             {
-                losses[0] = _hasLogits ? LossOf(tokens[0]) : float.NaN;
+                losses[0] = _hasLogits ? (float)NextToken.Judge(_logits, tokens[0]).Loss : float.NaN;
             }
 
             Pass(tokens[..rows], losses.IsEmpty ? default : losses[1..rows]);
             tokens = tokens[rows..];
             losses = losses.IsEmpty ? losses : losses[rows..];
+        }
+    }
+
+    /// <summary>The file that the session lives in; null if it lives in memory only.</summary>
+    public string? Path => _binding is { IsReadOnly: false } ? _binding.Path : null;
+
+    /// <summary>Bytes of cached states that lie in the session's file and not in memory.</summary>
+    public long MappedBytes => _binding?.MappedBytes ?? 0;
+
+    /// <summary>
+    /// Puts the session into a new file, in which it goes on living: at the end of every segment (every 256 tokens where there are none) all that is new is appended, so that
+    /// a crash loses at most the open segment.
+    /// </summary>
+    /// <param name="path">The file; its folder must exist.</param>
+    /// <param name="overwrite">Whether a file of that name may be replaced.</param>
+    /// <exception cref="LociException">The file is there and may not be replaced, another process uses it, or it cannot be written.</exception>
+    public void SaveAs(string path, bool overwrite = false)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_options.ReadTopK is not null)
+        {
+            throw new LociException(
+                "A session that reads other segments than its model was trained to read is not kept in a file: leave the number of segments to read out.");
+        }
+
+        SessionFileBinding.Create(this, path, overwrite, binding =>
+        {
+            _binding?.Dispose();
+            _binding = binding;
+        });
+    }
+
+    /// <summary>Brings the file up to date with everything read so far, up to the last token.</summary>
+    /// <exception cref="LociException">The disk is full or failing; the file is then as it was before.</exception>
+    /// <exception cref="InvalidOperationException">The session lives in memory only.</exception>
+    public void Save()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (Path is null)
+        {
+            throw new InvalidOperationException("The session lives in memory only: give it a file with SaveAs.");
+        }
+
+        _binding!.Commit();
+    }
+
+    /// <summary>Takes a session up from its file, with the same bits, in this or another process.</summary>
+    /// <param name="model">The model that it was read with.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="options">How; none takes the defaults.</param>
+    /// <param name="progress">Told how many bytes of the file have been checked.</param>
+    /// <exception cref="LociException">The file is missing, damaged, of another model or in use, or the memory budget is too small.</exception>
+    public static Session Open(LanguageModel model, string path, SessionOpenOptions? options = null, IProgress<long>? progress = null)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        options ??= new SessionOpenOptions();
+        var file = SessionFile.Open(path, !options.IsReadOnly, options.Verifies, progress);
+        Session? session = null;
+        try
+        {
+            var metadata = SessionMetadata.Parse(file.Metadata, path);
+            if (metadata.Model != model.Fingerprint())
+            {
+                throw new LociException(
+                    $"The memory in '{path}' was written by another model, or with weights in another format: its states mean nothing to this one. "
+                    + "Use the model that read the text, or read the text again.");
+            }
+
+            session = new Session(model, new SessionOptions
+            {
+                Checkpoints = metadata.Checkpoints,
+                KeepsReturns = metadata.KeepsReturns,
+                AfterTraining = metadata.AfterTraining,
+                MemoryBudget = options.MemoryBudget,
+            });
+            session._binding = new SessionFileBinding(session, file, options.IsReadOnly);
+            session._binding.Load();
+            SessionBudget.Require(session, 0);
+            return session;
+        }
+        catch
+        {
+            if (session?._binding is null)
+            {
+                file.Dispose();
+            }
+
+            session?.Dispose();
+            throw;
         }
     }
 
@@ -203,11 +302,11 @@ public sealed partial class Session : IDisposable
         }
 
         var unchangedEnds = Math.Min(_ends.Unchanged, kept._ends.CommonWith(_ends));
-        _unchangedTokens = Math.Min(_unchangedTokens, Tokens.CommonPrefixLength(kept.Tokens));
+        _binding?.TokensChanged(Tokens.CommonPrefixLength(kept.Tokens));
         _states = states;
         CopyFrom(kept);
         _ends.Unchanged = unchangedEnds;
-        FindContents();
+        _binding?.FindContents();
         SetObservers();
         SetVisible();
     }
@@ -274,7 +373,7 @@ public sealed partial class Session : IDisposable
         _ends.Truncate(ends);
         _endPositions.RemoveRange(ends, _endPositions.Count - ends);
         Position = start;
-        _unchangedTokens = Math.Min(_unchangedTokens, start);
+        _binding?.TokensChanged(start);
         if (position > start)
         {
             Read(_tokens.AsSpan(start, position - start));
@@ -300,53 +399,75 @@ public sealed partial class Session : IDisposable
         }
 
         _ends.Dispose();
-        CloseFile();
+        _binding?.Dispose();
+        _binding = null;
     }
 
+    /// <summary>What each block remembers.</summary>
     internal ReadOnlySpan<MixerState> States => _states;
 
-    /// <summary>Makes an unused session's memory as large as if so many tokens had been read, with contents that mean nothing: for measurements of time and space.</summary>
-    /// <param name="tokens">How many.</param>
-    /// <exception cref="InvalidOperationException">Something has been read.</exception>
-    /// <exception cref="InsufficientMemoryException">The memory would be larger than this machine's.</exception>
-    public void FillForMeasurement(int tokens)
+    /// <summary>Everything of the session that grows by rows.</summary>
+    internal IEnumerable<SharedRows> Rows => [_ends, .. _states.SelectMany(state => state.Rows)];
+
+    /// <summary>Everything of the session that changes from token to token.</summary>
+    internal IEnumerable<DeviceSpan<float>> Buffers => _states.SelectMany(state => state.Buffers);
+
+    /// <summary>The final hidden state of the last token, [D].</summary>
+    internal ReadOnlySpan<float> LastHidden => _hidden;
+
+    /// <summary>Leaves cached states in the session's file.</summary>
+    internal void LeaveInFile() => _binding!.LeaveInFile();
+
+    /// <summary>The numbers that go with rows and buffers.</summary>
+    internal void Save(List<int> numbers)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        if (Position > 0)
-        {
-            throw new InvalidOperationException("Only a session that has read nothing can be filled for a measurement.");
-        }
-
-        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = _states.Sum(state => state.BytesAfter(tokens));
-        if (needed > available / 10 * 9)
-        {
-            throw new InsufficientMemoryException($"The session's memory would take {ByteSize.Format(needed, available)} after {tokens:#,0} tokens, and this machine has {ByteSize.Format(available, needed)}.");
-        }
-
-        var random = new Random(1);
-        var longest = _states.Max(state => state.Rows.Concat([_ends]).Max(rows => rows.RowLength)) + (4L * Model.Configuration.Dimension);
+        numbers.Add(_hasLogits ? 1 : 0);
+        numbers.Add(_endPositions.Count);
+        numbers.AddRange(_endPositions);
         foreach (var state in _states)
         {
-            longest = Math.Max(longest, state.Buffers.Select(buffer => buffer.Length).DefaultIfEmpty().Max());
+            state.Save(numbers);
         }
+    }
 
-        var values = new float[longest + 1024];
-        foreach (ref var value in values.AsSpan())
-        {
-            value = 0.2f * (random.NextSingle() - 0.5f);
-        }
+    /// <summary>Takes up the tokens that have been read.</summary>
+    internal void LoadTokens(ReadOnlySpan<int> tokens)
+    {
+        Reserve(tokens.Length);
+        tokens.CopyTo(_tokens);
+        Position = tokens.Length;
+    }
 
-        var noise = _device.Allocate<float>(values.Length);
-        _device.CopyFromHost<float>(values, noise);
+    /// <summary>Takes everything back, after rows and buffers; false if it does not fit together.</summary>
+    internal bool Load(ReadOnlySpan<int> tokens, ReadOnlySpan<int> numbers, ReadOnlySpan<float> hidden)
+    {
+        LoadTokens(tokens);
+        _hasLogits = numbers[0] != 0;
+        _endPositions.AddRange(numbers.Slice(2, numbers[1]));
+        numbers = numbers[(2 + numbers[1])..];
+        hidden.CopyTo(_hidden);
         foreach (var state in _states)
         {
-            state.Fill(tokens, noise);
+            state.Load(ref numbers);
+            if (state.Position != Position || state.Memory?.States.Count != state.Memory?.Lengths.Count)
+            {
+                return false;
+            }
         }
 
-        _device.Free(noise);
-        Reserve(tokens);
-        Position = tokens;
+        if (_hasLogits)
+        {
+            ComputeLogits();
+        }
+
+        return true;
+    }
+
+    /// <summary>Makes an unused session what it would be after so many tokens, but for its states.</summary>
+    internal void SkipTo(int position)
+    {
+        Reserve(position);
+        Position = position;
     }
 
     /// <summary>One step of several sessions of one model: session i reads token i.</summary>
@@ -355,45 +476,37 @@ public sealed partial class Session : IDisposable
     /// <summary>The same, with room for the sessions' states.</summary>
     internal static void Read(ReadOnlySpan<Session> sessions, ReadOnlySpan<int> tokens, StreamPart[] parts)
     {
-        var model = sessions[0].Model;
         for (var i = 0; i < sessions.Length; i++)
         {
-            sessions[i].RequireVocabulary(tokens.Slice(i, 1));
-            sessions[i].RequireRoom(1);
-            parts[i] = new StreamPart(sessions[i]._states, 1);
+            parts[i] = sessions[i].Begin(tokens.Slice(i, 1));
         }
 
-        using var lease = model.RentRunner();
+        using var lease = sessions[0].Model.RentRunner();
         var (runner, tape) = (lease.Runner, lease.Runner.Tape);
         var hidden = runner.Read(tokens, parts.AsSpan(0, sessions.Length));
         var logits = runner.Logits(hidden);
         for (var i = 0; i < sessions.Length; i++)
         {
-            var session = sessions[i];
-            model.Device.CopyToHost(tape.Rows(logits, i, 1).Data, session._logits);
-            session.Finish(tokens.Slice(i, 1), tape.Rows(hidden, i, 1));
+            sessions[i].Finish(tokens.Slice(i, 1), tape.Rows(hidden, i, 1), tape.Rows(logits, i, 1));
         }
     }
 
-    private void Pass(ReadOnlySpan<int> tokens, Span<float> losses)
+    /// <summary>Checks the next tokens and makes room for them: what a pass that reads them needs of the session.</summary>
+    internal StreamPart Begin(ReadOnlySpan<int> tokens)
     {
-        RequireRoom(tokens.Length);
-        using var lease = Model.RentRunner();
-        var (runner, tape) = (lease.Runner, lease.Runner.Tape);
-        _parts[0] = new StreamPart(_states, tokens.Length);
-        var hidden = runner.Read(tokens, _parts);
-        if (!losses.IsEmpty)
-        {
-            runner.Losses(tape.Rows(hidden, 0, losses.Length), tokens[1..], losses);
-        }
-
-        var last = tape.Rows(hidden, tokens.Length - 1, 1);
-        _device.CopyToHost(runner.Logits(last).Data, _logits);
-        Finish(tokens, last);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        RequireVocabulary(tokens);
+        SessionBudget.Require(this, tokens.Length);
+        return new StreamPart(_states, tokens.Length);
     }
 
-    private void Finish(ReadOnlySpan<int> tokens, Tensor lastHidden)
+    /// <summary>Takes up what a pass has made of the next tokens.</summary>
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="lastHidden">The last one's final hidden state, [1, D].</param>
+    /// <param name="lastLogits">Logits of the token after it, [1, vocabulary].</param>
+    internal void Finish(ReadOnlySpan<int> tokens, Tensor lastHidden, Tensor lastLogits)
     {
+        _device.CopyToHost(lastLogits.Data, _logits);
         _device.CopyToHost(lastHidden.Data, _hidden);
         _hasLogits = true;
         Reserve(Position + tokens.Length);
@@ -422,11 +535,29 @@ public sealed partial class Session : IDisposable
             _endPositions.Add(Position);
         }
 
-        Persist(isBoundary);
+        if (Path is not null && (isBoundary || (Position % ModelRunner.MostRows == 0 && !_hasSegments)))
+        {
+            _binding!.Commit();
+        }
+    }
+
+    private void Pass(ReadOnlySpan<int> tokens, Span<float> losses)
+    {
+        _parts[0] = Begin(tokens);
+        using var lease = Model.RentRunner();
+        var (runner, tape) = (lease.Runner, lease.Runner.Tape);
+        var hidden = runner.Read(tokens, _parts);
+        if (!losses.IsEmpty)
+        {
+            runner.Losses(tape.Rows(hidden, 0, losses.Length), tokens[1..], losses);
+        }
+
+        var last = tape.Rows(hidden, tokens.Length - 1, 1);
+        Finish(tokens, last, runner.Logits(last));
     }
 
     /// <summary>Rows of the next step: it ends where a segment of any block does.</summary>
-    private int NextRows(int tokens)
+    internal int NextRows(int tokens)
     {
         var rows = Math.Min(tokens, ModelRunner.MostRows);
         foreach (var state in _states)
@@ -446,25 +577,7 @@ public sealed partial class Session : IDisposable
         _device.CopyToHost(lease.Runner.Logits(hidden).Data, _logits);
     }
 
-    /// <summary>-ln p of a token under the present logits.</summary>
-    private float LossOf(int token)
-    {
-        var largest = _logits[0];
-        foreach (var logit in _logits)
-        {
-            largest = MathF.Max(largest, logit);
-        }
-
-        var sum = 0.0;
-        foreach (var logit in _logits)
-        {
-            sum += Math.Exp(logit - largest);
-        }
-
-        return (float)(Math.Log(sum) - (_logits[token] - largest));
-    }
-
-    private void RequireVocabulary(ReadOnlySpan<int> tokens)
+    internal void RequireVocabulary(ReadOnlySpan<int> tokens)
     {
         var size = Model.Configuration.VocabularySize;
         foreach (var token in tokens)

@@ -280,11 +280,45 @@ public sealed class IdentityTests
     {
         using var device = new CpuDevice(1);
         using var model = Sharpened(Configuration("swla", "grm", SegmentKind.Constant, SegmentStart.Independent), device);
-        using Tape tape = new(device), other = new(device);
+        using Tape tape = new(device);
         using Batch batch = new(device, Tokens(46, 14)), shorter = new(device, Tokens(20, 15));
         var loss = model.Loss(tape, batch.Inputs, batch.Targets, batch.Layout).Loss;
-        _ = model.Loss(other, shorter.Inputs, shorter.Targets, shorter.Layout);
+        _ = model.Loss(tape, shorter.Inputs, shorter.Targets, shorter.Layout);
         Assert.Throws<InvalidOperationException>(() => tape.Backward(loss));
+    }
+
+    [Fact]
+    public void PassesOnAnotherTapeChangeNothing()
+    {
+        using var device = new CpuDevice(1);
+        using var model = Sharpened(Configuration("swla", "grm", SegmentKind.Constant, SegmentStart.Independent), device);
+        using Tape tape = new(device), other = new(device);
+        using Batch batch = new(device, Tokens(46, 14)), shorter = new(device, Tokens(20, 15));
+        float[] Gradient(bool isDisturbed)
+        {
+            tape.Reset();
+            var loss = model.Loss(tape, batch.Inputs, batch.Targets, batch.Layout).Loss;
+            if (isDisturbed)
+            {
+                other.Reset();
+                _ = model.Loss(other, shorter.Inputs, shorter.Targets, shorter.Layout);
+            }
+
+            tape.Backward(loss);
+            return [.. model.Parameters.SelectMany(parameter => TakeGradient(device, parameter))];
+        }
+
+        var expected = Gradient(false);
+        Assert.Contains(expected, value => value != 0);
+        Assert.Equal(expected, Gradient(true));
+    }
+
+    private static float[] TakeGradient(Device device, Parameter parameter)
+    {
+        var values = new float[parameter.Shape.Count];
+        device.CopyToHost(parameter.Gradient, values);
+        parameter.ResetGradient();
+        return values;
     }
 
     [Fact]

@@ -104,7 +104,7 @@ public sealed class ModelConfigurationTests
     [InlineData("""{ "vocabularySize": 257, "mixers": [] }""", "at least one")]
     [InlineData("""{ "vocabularySize": 257, "mixers": [ { "memory": "titan" } ] }""", "gated-linear")]
     [InlineData("""{ "vocabularySize": 257, "mixers": [ { "cache": { "aggregation": "grm", "segmentLength": 100 } } ] }""", "multiple of the chunk length")]
-    [InlineData("""{ "vocabularySize": 257, "mixers": [ { "cache": { "aggregation": "best" } } ] }""", "not valid")]
+    [InlineData("""{ "vocabularySize": 257, "mixers": [ { "cache": { "aggregation": "best" } } ] }""", "no aggregation named 'best': use none, residual, grm, soup, ssc, log-linear")]
     public void WhatIsWrongIsSaidInOneSentence(string json, string expected)
     {
         var failure = Assert.Throws<LociException>(() => ModelConfiguration.FromJson(json));

@@ -1,4 +1,5 @@
 using Loci.Data;
+using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
 

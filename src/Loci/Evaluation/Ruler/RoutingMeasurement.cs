@@ -74,14 +74,7 @@ public static class RoutingMeasurement
     private static Example Measure(LanguageModel model, NeedleTokens tokens, int length, double depth, CancellationToken cancellationToken)
     {
         using var session = model.CreateSession(new SessionOptions { KeepsReturns = false });
-        var prompt = tokens.Tokens.AsSpan(0, tokens.Answer - 1);
-        while (!prompt.IsEmpty)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            var piece = prompt[..Math.Min(prompt.Length, PieceLength)];
-            session.Read(piece);
-            prompt = prompt[piece.Length..];
-        }
+        session.Read(tokens.Tokens.AsSpan(0, tokens.Answer - 1), cancellationToken);
 
         Example example = new(length, depth);
         using Session oracle = session.Fork(), online = session.Fork();
