@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using Loci.Caching;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
@@ -108,7 +109,7 @@ internal static class BitsBenchmark
         yield return ("residual", plain with { Read = "residual" });
         yield return ("grm", plain with { Read = "grm" });
         yield return ("soup", plain with { Read = "soup" });
-        yield return ("ssc", plain with { Read = "ssc", Start = Loci.Caching.SegmentStart.Independent });
+        yield return ("ssc", plain with { Read = "ssc", Start = SegmentStart.Independent });
     }
 
     private static void Print(string name, string json, bool trains, SessionOptions options)

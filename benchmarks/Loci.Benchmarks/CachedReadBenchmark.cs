@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Loci.Caching;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
 using Loci.Memory.Rules.ScalarGated;

@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using Loci.Caching;
 using Loci.Inference;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Reporting;

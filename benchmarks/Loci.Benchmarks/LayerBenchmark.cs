@@ -1,8 +1,9 @@
 using System.Diagnostics;
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Layers;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
 using Loci.Models;
 using Loci.Numerics;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 

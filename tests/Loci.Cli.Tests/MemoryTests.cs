@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;

@@ -1,5 +1,7 @@
 using Loci.Data;
 using Loci.Formats;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 

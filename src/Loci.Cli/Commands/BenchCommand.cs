@@ -2,8 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json;
-using Loci.Caching;
 using Loci.Cli.Terminal;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 

@@ -1,10 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
 using Loci.Cli.Terminal;
-using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
 using Loci.Numerics;
+using Loci.Data;
+using Loci.Inference;
+using Loci.Memory.Segments;
 using Loci.Reporting;
 
 namespace Loci.Cli.Commands;

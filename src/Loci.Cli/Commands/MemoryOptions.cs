@@ -1,9 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Cli.Terminal;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
 using Loci.Numerics;
 

@@ -1,9 +1,10 @@
 using System.CommandLine;
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Cli.Terminal;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules;
 using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics.Operations;
 

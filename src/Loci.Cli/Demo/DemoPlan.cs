@@ -1,4 +1,7 @@
-using Loci.Caching;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Training;
 

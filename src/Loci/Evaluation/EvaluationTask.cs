@@ -1,4 +1,5 @@
 using Loci.Data;
+using Loci.Memory.Aggregations;
 
 namespace Loci.Evaluation;
 

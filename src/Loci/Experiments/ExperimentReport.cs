@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using Loci.Aggregations;
 using Loci.Formats;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Reporting;
 
 namespace Loci.Experiments;
@@ -305,7 +306,7 @@ public static class ExperimentReport
         {
             var mixers = string.Join(", ", arm.Model.Mixers.Select(mixer => mixer.IsAttention || mixer.Cache.Aggregation == "none"
                 ? mixer.Memory
-                : $"{mixer.Memory} read with {AggregationRegistry.Find(mixer.Cache.Aggregation).Title} ({(mixer.Cache.Segments == Caching.SegmentKind.Constant ? Invariant($"segments of {mixer.Cache.SegmentLength}") : "logarithmic segments")})"));
+                : $"{mixer.Memory} read with {AggregationRegistry.Find(mixer.Cache.Aggregation).Title} ({(mixer.Cache.Segments == SegmentKind.Constant ? Invariant($"segments of {mixer.Cache.SegmentLength}") : "logarithmic segments")})"));
             yield return Invariant($"{arm.Label}: {mixers}; dimension {arm.Model.Dimension}, {arm.Model.Layers} layers, {arm.Model.Heads} heads.");
         }
     }

@@ -1,3 +1,5 @@
+using Loci.Memory.Aggregations;
+
 namespace Loci.Experiments;
 
 /// <summary>A result over several seeds.</summary>

@@ -1,4 +1,4 @@
-using Loci.Caching;
+using Loci.Memory.Aggregations;
 using Loci.Numerics;
 
 namespace Loci.Inference;

@@ -1,4 +1,6 @@
-using Loci.Caching;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
+
 
 namespace Loci.Inference;
 

@@ -1,4 +1,5 @@
-using Loci.Caching;
+using Loci.Memory.Segments;
+
 
 namespace Loci.Inference;
 

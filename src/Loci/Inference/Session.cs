@@ -1,6 +1,8 @@
-using Loci.Caching;
 using Loci.Inference.Storage;
 using Loci.Layers;
+using Loci.Memory;
+using Loci.Memory.Segments;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 

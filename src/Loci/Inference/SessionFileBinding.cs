@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
-using Loci.Caching;
 using Loci.Inference.Storage;
+using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 

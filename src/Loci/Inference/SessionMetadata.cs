@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
-using Loci.Caching;
 using Loci.Numerics;
 
 namespace Loci.Inference;

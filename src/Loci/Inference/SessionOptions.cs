@@ -1,5 +1,5 @@
+using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
-using Loci.Caching;
 using Loci.Numerics;
 
 namespace Loci.Inference;

@@ -1,5 +1,6 @@
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Rules;
+using Loci.Memory.Store;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,4 +1,5 @@
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Rules;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;

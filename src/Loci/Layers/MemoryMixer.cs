@@ -1,6 +1,7 @@
-using Loci.Aggregations;
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;

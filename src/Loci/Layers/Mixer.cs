@@ -1,4 +1,4 @@
-using Loci.Caching;
+using Loci.Memory;
 using Loci.Numerics;
 
 namespace Loci.Layers;

@@ -1,4 +1,4 @@
-using Loci.Memories;
+using Loci.Memory.Rules;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,4 +1,5 @@
-using Loci.Caching;
+using Loci.Memory;
+using Loci.Memory.Store;
 using Loci.Numerics;
 
 namespace Loci.Layers;

@@ -1,5 +1,5 @@
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;

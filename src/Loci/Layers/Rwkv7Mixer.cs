@@ -1,5 +1,6 @@
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory.Rules;
+using Loci.Memory.Rules.Rwkv7;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;

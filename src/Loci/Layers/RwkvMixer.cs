@@ -1,6 +1,9 @@
-using Loci.Aggregations;
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
+using Loci.Memory.Rules.Rwkv7;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Operations;

@@ -1,5 +1,6 @@
-using Loci.Aggregations;
-using Loci.Caching;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 
 namespace Loci.Layers;

@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
-using Loci.Caching;
 using Loci.Formats;
 using Loci.Inference;
 using Loci.Layers;
+using Loci.Memory;
 using Loci.Numerics;
 using Loci.Numerics.Operations;
 

@@ -1,111 +1,15 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Data;
 using Loci.Formats;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
+using Loci.Memory.Rules;
 using Loci.Numerics;
 
 namespace Loci.Models;
-
-/// <summary>What asks the router.</summary>
-public enum RouterQuery
-{
-    /// <summary>u = x W_u.</summary>
-    [JsonStringEnumMemberName("projected")]
-    Projected,
-
-    /// <summary>u = q: no weights of its own.</summary>
-    [JsonStringEnumMemberName("query")]
-    Query,
-}
-
-/// <summary>What of its tokens describes a segment to the router.</summary>
-public enum RouterKeys
-{
-    /// <summary>The memory's keys, as the paper has it.</summary>
-    [JsonStringEnumMemberName("memory")]
-    Memory,
-
-    /// <summary>r = x W_r, keys of the router's own that are not normalised: it learns what of a segment is worth finding, and tokens with small ones do not drown the others.</summary>
-    [JsonStringEnumMemberName("projected")]
-    Projected,
-
-    /// <summary>One learned vector for all tokens, turned by their positions as u is (rotary): gates depend on the token that reads and on distance, not on what a segment holds. An ablation.</summary>
-    [JsonStringEnumMemberName("position")]
-    Position,
-}
-
-/// <summary>The router of the gated aggregations (docs/method.md, section 4).</summary>
-public sealed record RouterConfiguration
-{
-    /// <summary>How a segment is described by its keys.</summary>
-    public RouterKey Key { get; init; } = RouterKey.NormalizedMean;
-
-    /// <summary>What of its tokens describes a segment; left out of the file where it is <c>memory</c>.</summary>
-    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
-    public RouterKeys Keys { get; init; }
-
-    /// <summary>What asks.</summary>
-    public RouterQuery Query { get; init; } = RouterQuery.Projected;
-
-    /// <summary>Whether all heads share one softmax over the sum of their scores.</summary>
-    public bool SharedGates { get; init; }
-
-    /// <summary>What the learned temperature tau of every head starts from.</summary>
-    public float InitialTemperature { get; init; } = 1;
-
-    /// <summary>Adds a learned bias to the online segment's logit that starts from this; none where null. A large one starts as the base model.</summary>
-    public float? OnlineBias { get; init; }
-}
-
-/// <summary>Segments and how their states are read.</summary>
-public sealed record CacheConfiguration
-{
-    /// <summary>How cached states are read: the name of one of <see cref="AggregationRegistry.Trained"/>.</summary>
-    public string Aggregation { get; init; } = "none";
-
-    /// <summary>Constant or logarithmic segments.</summary>
-    public SegmentKind Segments { get; init; } = SegmentKind.Constant;
-
-    /// <summary>Tokens per constant segment; ignored by logarithmic ones, whose block is the chunk.</summary>
-    public int SegmentLength { get; init; } = 256;
-
-    /// <summary>What a segment's memory starts from; null takes the memory rule's default.</summary>
-    public SegmentStart? Start { get; init; }
-
-    /// <summary>Past segments that sparse selective caching reads per token.</summary>
-    public int TopK { get; init; } = 4;
-
-    /// <summary>Whether cached states are constants to the backward pass; by default gradients reach whatever wrote them.</summary>
-    public bool DetachStates { get; init; }
-
-    /// <summary>The router of the gated aggregations.</summary>
-    public RouterConfiguration Router { get; init; } = new();
-}
-
-/// <summary>One token mixer: a memory and its cache, or softmax attention.</summary>
-public sealed record MixerConfiguration
-{
-    /// <summary>Name of the memory rule in <see cref="MemoryRules"/>, or <c>attention</c>.</summary>
-    public string Memory { get; init; } = "gated-linear";
-
-    /// <summary>The cache; ignored by attention.</summary>
-    public CacheConfiguration Cache { get; init; } = new();
-
-    /// <summary>The network of a deep memory; other memories ignore it.</summary>
-    public DeepMemoryConfiguration Deep { get; init; } = new();
-
-    /// <summary>Tokens that the chunked form writes at once. To deep memories it is part of the model: all inner gradients of a chunk are taken at the weights that it starts with.</summary>
-    public int ChunkLength { get; init; } = 64;
-
-    /// <summary>Whether this is softmax attention.</summary>
-    [JsonIgnore]
-    public bool IsAttention => Memory == "attention";
-}
 
 /// <summary>Everything that determines a language model but its weights (docs/method.md, section 7).</summary>
 public sealed record ModelConfiguration

@@ -1,5 +1,6 @@
 using System.Globalization;
 using static System.FormattableString;
+using Loci.Memory;
 
 namespace Loci.Models;
 

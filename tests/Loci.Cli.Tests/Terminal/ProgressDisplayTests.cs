@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.RegularExpressions;
 using Loci.Cli.Terminal;
+using Loci.Memory.Rules;
 using Spectre.Console;
 using Xunit;
 

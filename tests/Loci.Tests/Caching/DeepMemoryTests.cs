@@ -1,6 +1,5 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Loci.Caching;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
 using Loci.Memory.Rules.Deep;
@@ -14,8 +13,8 @@ using Aggregation = Loci.Reference.Aggregation;
 using DeepMemoryGates = Loci.Memory.Rules.Deep.DeepMemoryGates;
 using DeepMemoryOptions = Loci.Memory.Rules.Deep.DeepMemoryOptions;
 using InnerLoss = Loci.Memory.Rules.Deep.InnerLoss;
-using Segmentation = Loci.Caching.Segmentation;
-using SegmentStart = Loci.Caching.SegmentStart;
+using Segmentation = Loci.Memory.Segments.Segmentation;
+using SegmentStart = Loci.Memory.Segments.SegmentStart;
 using Shape = Loci.Numerics.Shape;
 
 namespace Loci.Tests.Caching;

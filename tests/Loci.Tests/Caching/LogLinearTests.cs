@@ -1,4 +1,3 @@
-using Loci.Caching;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Rules.ScalarGated;
 using Loci.Memory.Segments;
@@ -6,8 +5,8 @@ using Loci.Numerics;
 using Loci.Numerics.Operations;
 using Loci.Reference;
 using Xunit;
-using Segmentation = Loci.Caching.Segmentation;
-using SegmentStart = Loci.Caching.SegmentStart;
+using Segmentation = Loci.Memory.Segments.Segmentation;
+using SegmentStart = Loci.Memory.Segments.SegmentStart;
 using Shape = Loci.Numerics.Shape;
 
 namespace Loci.Tests.Caching;

@@ -1,4 +1,3 @@
-using Loci.Caching;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
 using Loci.Memory.Rules.Delta;
@@ -10,8 +9,8 @@ using Loci.Numerics.Operations;
 using Loci.Reference;
 using Xunit;
 using Aggregation = Loci.Reference.Aggregation;
-using Segmentation = Loci.Caching.Segmentation;
-using SegmentStart = Loci.Caching.SegmentStart;
+using Segmentation = Loci.Memory.Segments.Segmentation;
+using SegmentStart = Loci.Memory.Segments.SegmentStart;
 using Shape = Loci.Numerics.Shape;
 
 namespace Loci.Tests.Caching;

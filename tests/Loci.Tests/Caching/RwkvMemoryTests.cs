@@ -1,11 +1,15 @@
-using Loci.Aggregations;
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
+using Loci.Memory.Rules.Rwkv5;
+using Loci.Memory.Rules.Rwkv7;
+using Loci.Memory.Segments;
 using Loci.Numerics;
 using Loci.Reference;
 using Xunit;
-using Segmentation = Loci.Caching.Segmentation;
-using SegmentStart = Loci.Caching.SegmentStart;
+using Segmentation = Loci.Memory.Segments.Segmentation;
+using SegmentStart = Loci.Memory.Segments.SegmentStart;
 using Shape = Loci.Numerics.Shape;
 
 namespace Loci.Tests.Caching;

@@ -1,6 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Loci.Caching;
+using Loci.Memory.Store;
 using Loci.Numerics;
 using Xunit;
 

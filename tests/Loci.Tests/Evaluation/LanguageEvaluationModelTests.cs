@@ -1,7 +1,8 @@
-using Loci.Caching;
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;

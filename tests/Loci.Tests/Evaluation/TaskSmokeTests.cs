@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Loci.Data;
 using Loci.Evaluation;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

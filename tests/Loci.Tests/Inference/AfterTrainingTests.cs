@@ -1,6 +1,10 @@
-using Loci.Caching;
 using Loci.Inference;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
+using Loci.Memory.Rules.Deep;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

@@ -1,5 +1,5 @@
-using Loci.Caching;
 using Loci.Inference;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

@@ -1,6 +1,5 @@
-using Loci.Caching;
 using Loci.Inference;
-using Loci.Memories;
+using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;

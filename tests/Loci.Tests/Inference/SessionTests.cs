@@ -1,8 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Loci.Caching;
 using Loci.Inference;
-using Loci.Memories;
+using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;

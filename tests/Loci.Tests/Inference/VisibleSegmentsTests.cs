@@ -1,5 +1,6 @@
-using Loci.Caching;
 using Loci.Inference;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

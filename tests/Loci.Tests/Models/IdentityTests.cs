@@ -1,6 +1,6 @@
-using Loci.Aggregations;
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

@@ -1,6 +1,6 @@
-using Loci.Caching;
 using Loci.Inference;
-using Loci.Memories;
+using Loci.Memory.Rules;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Formats;

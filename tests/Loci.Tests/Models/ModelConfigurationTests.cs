@@ -1,5 +1,6 @@
-using Loci.Caching;
+using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

@@ -1,6 +1,7 @@
-using Loci.Caching;
 using Loci.Inference;
-using Loci.Memories;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

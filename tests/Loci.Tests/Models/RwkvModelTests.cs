@@ -1,13 +1,15 @@
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Inference;
 using Loci.Layers;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Formats;
 using Xunit;
-using Segmentation = Loci.Caching.Segmentation;
-using SegmentStart = Loci.Caching.SegmentStart;
+using Segmentation = Loci.Memory.Segments.Segmentation;
+using SegmentStart = Loci.Memory.Segments.SegmentStart;
 
 namespace Loci.Tests.Models;
 

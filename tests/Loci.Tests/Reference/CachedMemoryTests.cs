@@ -1,3 +1,6 @@
+using Loci.Memory.Aggregations;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Segments;
 using Loci.Reference;
 using Xunit;
 

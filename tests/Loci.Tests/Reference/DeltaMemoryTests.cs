@@ -1,3 +1,6 @@
+using Loci.Memory.Rules.Delta;
+using Loci.Memory.Rules.ScalarGated;
+using Loci.Memory.Rules.VectorGated;
 using Loci.Reference;
 using Xunit;
 

@@ -1,3 +1,4 @@
+using Loci.Memory.Rules.ScalarGated;
 using Loci.Reference;
 using Xunit;
 

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Loci.Memory.Segments;
 using Loci.Reference;
 using Xunit;
 

@@ -1,3 +1,4 @@
+using Loci.Memory;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;

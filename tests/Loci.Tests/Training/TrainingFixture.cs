@@ -1,5 +1,6 @@
-using Loci.Caching;
 using Loci.Data;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Training;

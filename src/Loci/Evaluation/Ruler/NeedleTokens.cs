@@ -1,7 +1,7 @@
 using System.Text;
-using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Memory.Segments;
 
 namespace Loci.Evaluation.Ruler;
 

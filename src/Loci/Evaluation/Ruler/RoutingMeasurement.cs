@@ -1,7 +1,9 @@
-using Loci.Aggregations;
-using Loci.Caching;
 using Loci.Data;
 using Loci.Inference;
+using Loci.Memory;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Segments;
 using Loci.Models;
 
 namespace Loci.Evaluation.Ruler;

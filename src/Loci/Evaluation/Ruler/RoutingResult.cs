@@ -1,3 +1,5 @@
+using Loci.Memory.Routing;
+
 namespace Loci.Evaluation.Ruler;
 
 /// <summary>A mean over examples.</summary>

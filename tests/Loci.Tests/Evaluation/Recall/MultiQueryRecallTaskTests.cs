@@ -1,7 +1,7 @@
 using System.Globalization;
-using Loci.Caching;
 using Loci.Evaluation;
 using Loci.Evaluation.Recall;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Models;

@@ -1,5 +1,6 @@
 using Loci.Data;
 using Loci.Evaluation.Recall;
+using Loci.Memory;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Training;

@@ -1,5 +1,6 @@
 using Loci.Data;
 using Loci.Evaluation;
+using Loci.Memory.Rules;
 using Loci.Tests.Data;
 
 namespace Loci.Tests.Evaluation.Ruler;

@@ -1,7 +1,7 @@
-using Loci.Caching;
 using Loci.Data;
 using Loci.Evaluation.Ruler;
 using Loci.Experiments;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 using Xunit;
