@@ -3,10 +3,8 @@ using System.Text.Json;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Inference;
-using Loci.Numerics;
-using Loci.Data;
-using Loci.Inference;
 using Loci.Memory.Segments;
+using Loci.Numerics;
 using Loci.Reporting;
 
 namespace Loci.Cli.Commands;

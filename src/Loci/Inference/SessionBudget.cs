@@ -1,3 +1,5 @@
+using Loci.Numerics;
+
 namespace Loci.Inference;
 
 /// <summary>Keeps sessions within their memory budgets.</summary>

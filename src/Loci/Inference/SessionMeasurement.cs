@@ -1,3 +1,5 @@
+using Loci.Numerics;
+
 namespace Loci.Inference;
 
 /// <summary>Sessions as they would be after long texts, without reading any: for measurements of time and space.</summary>

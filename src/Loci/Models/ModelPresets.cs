@@ -1,6 +1,6 @@
 using System.Globalization;
-using static System.FormattableString;
 using Loci.Memory;
+using static System.FormattableString;
 
 namespace Loci.Models;
 

@@ -1,6 +1,3 @@
-using Loci.Memory.Aggregations;
-using Loci.Memory.Rules.Deep;
-using Loci.Memory.Segments;
 using Loci.Reference;
 using Xunit;
 

@@ -1,6 +1,3 @@
-using Loci.Memory.Rules.Delta;
-using Loci.Memory.Rules.ScalarGated;
-using Loci.Memory.Rules.VectorGated;
 using Loci.Reference;
 using Xunit;
 

@@ -1,4 +1,3 @@
-using Loci.Memory.Rules.ScalarGated;
 using Loci.Reference;
 using Xunit;
 

@@ -1,6 +1,5 @@
 using FsCheck;
 using FsCheck.Fluent;
-using Loci.Memory.Segments;
 using Loci.Reference;
 using Xunit;
 
