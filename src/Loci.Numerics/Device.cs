@@ -1,8 +1,8 @@
 namespace Loci.Numerics;
 
 /// <summary>
-/// The machine that tensors live on: it owns their memory and runs kernels, the basic ones by a method each, those of other projects by their type. Operations speak only
-/// to it. Kernels take shapes as plain numbers; they are checked by the operations that call them.
+/// The machine that tensors live on: it owns their memory and runs kernels, the basic ones by a method each, those of other projects by
+/// their type. Operations speak only to it. Kernels take shapes as plain numbers; they are checked by the operations that call them.
 /// </summary>
 public abstract partial class Device : IDisposable
 {
@@ -54,7 +54,8 @@ public abstract partial class Device : IDisposable
     internal abstract void AddScaled(DeviceSpan<float> source, float scale, DeviceSpan<float> destination);
 
     /// <summary>
-    /// C = op(A) op(B), or C += op(A) op(B): op(A) is [m, k], op(B) is [k, n], C is [m, n], each row-major with the given distance between rows.
+    /// C = op(A) op(B), or C += op(A) op(B): op(A) is [m, k], op(B) is [k, n], C is [m, n], each row-major with the given distance between
+    /// rows.
     /// </summary>
     internal abstract void MatrixMultiply(
         bool transposeA, bool transposeB, int m, int n, int k,

@@ -48,7 +48,9 @@ public enum SegmentDescription
 /// <param name="Aggregation">How memories are read together.</param>
 public sealed record CachedMemoryOptions(Segmentation Segmentation, SegmentStart Start, Aggregation Aggregation)
 {
-    /// <summary>What segments are described by instead of the memory's keys, [rows, heads dk], taken as they are; null = the keys.</summary>
+    /// <summary>
+    /// What segments are described by instead of the memory's keys, [rows, heads dk], taken as they are; null = the keys.
+    /// </summary>
     public Real[,]? RouterKeys { get; init; }
 
     public SegmentDescription Description { get; init; } = SegmentDescription.NormalizedMean;

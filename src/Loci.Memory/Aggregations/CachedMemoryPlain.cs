@@ -123,7 +123,9 @@ public static class CachedMemory
     /// <param name="options">Segments and aggregation.</param>
     /// <param name="heads">Number of consecutive blocks of columns.</param>
     /// <param name="sequenceStarts">First row of every sequence.</param>
-    /// <param name="memoryOf">Makes the memory of one head over the rows start, ..., end - 1 of one sequence from their keys and values.</param>
+    /// <param name="memoryOf">
+    /// Makes the memory of one head over the rows start, ..., end - 1 of one sequence from their keys and values.
+    /// </param>
     /// <returns>[rows, heads dv]</returns>
     public static Real[,] Forward(
         Real[,] q,
@@ -199,7 +201,8 @@ public static class CachedMemory
         return states;
     }
 
-    private static Real[] Read(PlainMemory memory, IReadOnlyList<MemoryState> states, Real[] logits, CachedMemoryOptions options, Real[] q) =>
+    private static Real[] Read(
+        PlainMemory memory, IReadOnlyList<MemoryState> states, Real[] logits, CachedMemoryOptions options, Real[] q) =>
         options.Aggregation switch
         {
             Aggregation.None => memory.Read(states[^1].Weights, q),

@@ -6,12 +6,15 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Reads the cached states of a memory beside its online state, in one fused operation: the plain sum (Residual, equation 7 of arXiv 2602.24281)
-/// or the sum weighted by a softmax over router scores (GRM, equation 9; SSC, equations 16 and 17, with <see cref="CachedReadOptions.TopK"/>).
+/// Reads the cached states of a memory beside its online state, in one fused operation: the plain sum (Residual, equation 7 of arXiv
+/// 2602.24281) or the sum weighted by a softmax over router scores (GRM, equation 9; SSC, equations 16 and 17, with
+/// <see cref="CachedReadOptions.TopK"/>).
 /// </summary>
 public static class CachedRead
 {
-    /// <summary>Adds all visible states' reads to the online reads. Those of matrix memories cost one read a row: the states are summed first.</summary>
+    /// <summary>
+    /// Adds all visible states' reads to the online reads. Those of matrix memories cost one read a row: the states are summed first.
+    /// </summary>
     /// <param name="tape">The step.</param>
     /// <param name="plan">The plan that the scan ran with.</param>
     /// <param name="scan">The scan's online reads and cached states.</param>
@@ -33,7 +36,8 @@ public static class CachedRead
     /// <param name="options">Heads and router.</param>
     /// <returns>[rows, H*d].</returns>
     public static Tensor Gated(
-        Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k, Tensor temperature, Tensor? onlineBias, CachedReadOptions options)
+        Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor u, Tensor k, Tensor temperature, Tensor? onlineBias,
+        CachedReadOptions options)
     {
         ArgumentNullException.ThrowIfNull(u);
         ArgumentNullException.ThrowIfNull(k);
@@ -42,21 +46,29 @@ public static class CachedRead
     }
 
     private static Tensor Apply(
-        Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor? u, Tensor? k, Tensor? temperature, Tensor? onlineBias, CachedReadOptions options)
+        Tape tape, MemoryPlan plan, ScanResult scan, Tensor q, Tensor? u, Tensor? k, Tensor? temperature, Tensor? onlineBias,
+        CachedReadOptions options)
     {
         ArgumentNullException.ThrowIfNull(tape);
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(q);
         var heads = options.Heads;
-        if (q.Shape != scan.Output.Shape || (u is not null && u.Shape != q.Shape) || (k is not null && k.Shape != q.Shape) || plan.Rows != q.Rows)
+        if (q.Shape != scan.Output.Shape || (u is not null && u.Shape != q.Shape) || (k is not null && k.Shape != q.Shape)
+            || plan.Rows != q.Rows)
         {
             throw new ArgumentException(
-                $"A cached read takes online reads, queries, routing queries and keys of one shape, not {scan.Output.Shape}, {q.Shape}, {u?.Shape} and {k?.Shape}.", nameof(q));
+                $"A cached read takes online reads, queries, routing queries and keys of one shape, not {scan.Output.Shape}, {q.Shape}, " +
+                $"{u?.Shape} and {k?.Shape}.",
+                nameof(q));
         }
 
-        if ((temperature is not null && temperature.Shape != new Shape(heads)) || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
+        if ((temperature is not null && temperature.Shape != new Shape(heads))
+            || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
         {
-            throw new ArgumentException($"A router of {heads} heads takes temperatures and biases of shape [{heads}], not {temperature?.Shape} and {onlineBias?.Shape}.", nameof(temperature));
+            throw new ArgumentException(
+                $"A router of {heads} heads takes temperatures and biases of shape [{heads}], not {temperature?.Shape} and " +
+                $"{onlineBias?.Shape}.",
+                nameof(temperature));
         }
 
         ArgumentOutOfRangeException.ThrowIfNegative(options.TopK, nameof(options));

@@ -71,8 +71,9 @@ internal unsafe struct ReadWork(in ReadArguments arguments)
 }
 
 /// <summary>
-/// Reads of cached states by groups of rows that see the same ones. For every state the rows that read it are one matrix product: all rows of the group, or,
-/// where each token reads only its top k, the rows gathered by state and scattered back, so that the work is k reads a token and not one a segment.
+/// Reads of cached states by groups of rows that see the same ones. For every state the rows that read it are one matrix product: all rows
+/// of the group, or, where each token reads only its top k, the rows gathered by state and scattered back, so that the work is k reads a
+/// token and not one a segment.
 /// </summary>
 internal static unsafe class CachedReadKernel
 {
@@ -195,7 +196,8 @@ internal static unsafe class CachedReadKernel
         var rowList = (int*)(gathered + (Tile * d));
         float* gates = work.Gates + group.GatesOf(head), dGates = work.DLogits + group.GatesOf(head);
         var offset = ((long)group.Row * stride) + (head * d);
-        float* q = work.Q + offset, o = work.Online + offset, dy = work.DOutput + offset, dOnline = work.DOnline + offset, dq = work.DQ + offset;
+        float* q = work.Q + offset, o = work.Online + offset, dy = work.DOutput + offset, dOnline = work.DOnline + offset;
+        float* dq = work.DQ + offset;
         Blas1.Zero(dGates, group.Rows * group.Line);
         for (var t = 0; t < group.Rows; t++)
         {
@@ -296,7 +298,10 @@ internal static unsafe class CachedReadKernel
         }
     }
 
-    /// <summary>Sums of the visible states of every group of one sequence and head. In constant segmentation each is the one before and one state more.</summary>
+    /// <summary>
+    /// Sums of the visible states of every group of one sequence and head. In constant segmentation each is the one before and one state
+    /// more.
+    /// </summary>
     private static void SumStates(void* state, int index, int worker)
     {
         ref var work = ref *(ReadWork*)state;
@@ -338,7 +343,8 @@ internal static unsafe class CachedReadKernel
         if (group.Count > 0)
         {
             var sum = work.Sums + ((long)index * d * d);
-            MatrixProduct.MultiplySmall(false, false, group.Rows, d, d, work.Q + offset, stride, sum, d, work.Output + offset, stride, true);
+            MatrixProduct.MultiplySmall(
+                false, false, group.Rows, d, d, work.Q + offset, stride, sum, d, work.Output + offset, stride, true);
         }
     }
 
@@ -385,7 +391,9 @@ internal static unsafe class CachedReadKernel
         MatrixProduct.MultiplySmall(true, false, d, d, group.Rows, work.Q + offset, stride, dy, stride, sum, d, false);
     }
 
-    /// <summary>Gradients of the states of one sequence and head from the gradients of the sums; the states' gradients start from zero.</summary>
+    /// <summary>
+    /// Gradients of the states of one sequence and head from the gradients of the sums; the states' gradients start from zero.
+    /// </summary>
     private static void SumBackwardStates(void* state, int index, int worker)
     {
         ref var work = ref *(ReadWork*)state;
@@ -409,7 +417,10 @@ internal static unsafe class CachedReadKernel
         }
     }
 
-    /// <summary>The first of a group's states from <paramref name="first"/> on that some row may read: only where a single row reads few of many are there any to leave out.</summary>
+    /// <summary>
+    /// The first of a group's states from <paramref name="first"/> on that some row may read: only where a single row reads few of many are
+    /// there any to leave out.
+    /// </summary>
     internal static int NextRead(in ReadWork work, in PlanGroup group, float* gates, int first)
     {
         if (first >= group.Count || group.Rows > 1 || work.TopK == 0 || work.TopK >= group.Count)
@@ -422,11 +433,12 @@ internal static unsafe class CachedReadKernel
     }
 
     /// <summary>
-    /// The next rows of a group that read its i-th state, at most a tile of them: their numbers, and the values of <paramref name="source"/> in them,
-    /// in place where they are consecutive and gathered where they are not.
+    /// The next rows of a group that read its i-th state, at most a tile of them: their numbers, and the values of
+    /// <paramref name="source"/> in them, in place where they are consecutive and gathered where they are not.
     /// </summary>
     internal static int NextRows(
-        in ReadWork work, in PlanGroup group, float* gates, int i, ref int next, int* rowList, float* source, float* gathered, out float* rows, out int rowStride)
+        in ReadWork work, in PlanGroup group, float* gates, int i, ref int next, int* rowList, float* source, float* gathered,
+        out float* rows, out int rowStride)
     {
         var count = 0;
         if (work.TopK == 0 || work.TopK >= group.Count)

@@ -7,8 +7,8 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Reads of the cached states of deep memories beside the online one, gated or summed: y_t = g_t o_t + sum_i g_t^(i) M^(i)(q_t). Rows are gathered by state in tiles, so that
-/// each layer of a state is one matrix product per tile; the backward pass runs the network anew.
+/// Reads of the cached states of deep memories beside the online one, gated or summed: y_t = g_t o_t + sum_i g_t^(i) M^(i)(q_t). Rows are
+/// gathered by state in tiles, so that each layer of a state is one matrix product per tile; the backward pass runs the network anew.
 /// </summary>
 internal static unsafe class DeepReadKernel
 {
@@ -64,7 +64,8 @@ internal static unsafe class DeepReadKernel
             float* weights = null;
             for (var next = 0; next < group.Rows;)
             {
-                var count = CachedReadKernel.NextRows(work, group, gates, i, ref next, scratch.Rows, q, scratch.Queries, out var x, out var xStride);
+                var count = CachedReadKernel.NextRows(
+                    work, group, gates, i, ref next, scratch.Rows, q, scratch.Queries, out var x, out var xStride);
                 if (count == 0)
                 {
                     break;
@@ -103,7 +104,8 @@ internal static unsafe class DeepReadKernel
     }
 
     /// <summary>
-    /// Gradients of online reads, queries, gates, states and gain, for one sequence and head: all of a sequence's groups meet in its states. The states' gradients start from zero.
+    /// Gradients of online reads, queries, gates, states and gain, for one sequence and head: all of a sequence's groups meet in its
+    /// states. The states' gradients start from zero.
     /// </summary>
     private static void SequenceBackward(void* state, int index, int worker)
     {
@@ -157,10 +159,12 @@ internal static unsafe class DeepReadKernel
         var gain = work.Gain + (head * d);
         for (var i = 0; i < group.Count; i++)
         {
-            float* weights = StateOf(work, work.States, group.Visible[i], head), dWeights = StateOf(work, work.DStates, group.Visible[i], head);
+            float* weights = StateOf(work, work.States, group.Visible[i], head);
+            float* dWeights = StateOf(work, work.DStates, group.Visible[i], head);
             for (var next = 0; next < group.Rows;)
             {
-                var count = CachedReadKernel.NextRows(work, group, gates, i, ref next, scratch.Rows, q, scratch.Queries, out var x, out var xStride);
+                var count = CachedReadKernel.NextRows(
+                    work, group, gates, i, ref next, scratch.Rows, q, scratch.Queries, out var x, out var xStride);
                 if (count == 0)
                 {
                     break;
@@ -195,12 +199,14 @@ internal static unsafe class DeepReadKernel
                     if (work.DStates != null)
                     {
                         MatrixProduct.MultiplySmall(
-                            true, false, input, width, count, h, layer == 0 ? xStride : input, scratch.DZ, width, dWeights + at, width, true);
+                            true, false, input, width, count, h, layer == 0 ? xStride : input, scratch.DZ, width, dWeights + at, width,
+                            true);
                     }
 
                     if (layer > 0 || dq != null)
                     {
-                        MatrixProduct.MultiplySmall(false, true, count, input, width, scratch.DZ, width, weights + at, width, scratch.DX, input, false);
+                        MatrixProduct.MultiplySmall(
+                            false, true, count, input, width, scratch.DZ, width, weights + at, width, scratch.DX, input, false);
                     }
 
                     if (layer > 0)
@@ -227,7 +233,8 @@ internal static unsafe class DeepReadKernel
             var isLast = layer == network.Depth - 1;
             var end = isLast ? scratch.Normalized : InputsOf(work, scratch, layer + 1);
             MatrixProduct.MultiplySmall(
-                false, false, count, width, input, layer == 0 ? x : InputsOf(work, scratch, layer), layer == 0 ? xStride : input, weights + network.Offset(layer), width, end, width, false);
+                false, false, count, width, input, layer == 0 ? x : InputsOf(work, scratch, layer), layer == 0 ? xStride : input,
+                weights + network.Offset(layer), width, end, width, false);
             if (!isLast)
             {
                 DeepNetwork.Gelu(end, end, keepsSlopes ? SlopesOf(work, scratch, layer + 1) : null, null, count * width);
@@ -235,9 +242,11 @@ internal static unsafe class DeepReadKernel
         }
     }
 
-    private static float* InputsOf(in ReadWork work, in Scratch scratch, int layer) => scratch.Inputs + ((long)(layer - 1) * Tile * work.Network.Hidden);
+    private static float* InputsOf(in ReadWork work, in Scratch scratch, int layer) =>
+        scratch.Inputs + ((long)(layer - 1) * Tile * work.Network.Hidden);
 
-    private static float* SlopesOf(in ReadWork work, in Scratch scratch, int layer) => scratch.Slopes + ((long)(layer - 1) * Tile * work.Network.Hidden);
+    private static float* SlopesOf(in ReadWork work, in Scratch scratch, int layer) =>
+        scratch.Slopes + ((long)(layer - 1) * Tile * work.Network.Hidden);
 
     private static float* StateOf(in ReadWork work, float* states, int slot, int head) =>
         states == null ? null : states + ((((long)slot * work.Heads) + head) * work.Network.WeightCount);

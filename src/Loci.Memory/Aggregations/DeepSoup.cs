@@ -6,8 +6,9 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Writes deep memories as <see cref="DeepScan"/> does and reads their soup (equation 15 of arXiv 2602.24281): the network whose every matrix is the gated sum of those of the
-/// online memory and of all visible cached states. It is read layer by layer, at the cost of as many plain reads; for the backward pass it keeps the layers' ends of every row.
+/// Writes deep memories as <see cref="DeepScan"/> does and reads their soup (equation 15 of arXiv 2602.24281): the network whose every
+/// matrix is the gated sum of those of the online memory and of all visible cached states. It is read layer by layer, at the cost of as
+/// many plain reads; for the backward pass it keeps the layers' ends of every row.
 /// </summary>
 public static class DeepSoup
 {
@@ -29,7 +30,8 @@ public static class DeepSoup
     /// <returns>[rows, H*d].</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static Tensor Apply(
-        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain, DeepMemoryOptions options,
+        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain,
+        DeepMemoryOptions options,
         Tensor u, Tensor r, Tensor temperature, Tensor? onlineBias, CachedReadOptions read)
     {
         ArgumentNullException.ThrowIfNull(tape);
@@ -39,13 +41,17 @@ public static class DeepSoup
         var inputs = new DeepInputs(plan, q, k, v, gates, weights, gain, options);
         inputs.Check();
         int rows = q.Rows, heads = options.Heads;
-        if (u.Shape != q.Shape || r.Shape != q.Shape || read.Heads != heads || temperature.Shape != new Shape(heads) || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
+        if (u.Shape != q.Shape || r.Shape != q.Shape || read.Heads != heads || temperature.Shape != new Shape(heads)
+            || (onlineBias is not null && onlineBias.Shape != new Shape(heads)))
         {
             throw new ArgumentException(
-                $"A router of {heads} heads takes routing queries and keys of shape {q.Shape} and temperatures and biases of shape [{heads}], not {u.Shape}, {r.Shape}, {temperature.Shape} and {onlineBias?.Shape}.", nameof(u));
+                $"A router of {heads} heads takes routing queries and keys of shape {q.Shape} and temperatures and biases of shape " +
+                $"[{heads}], not {u.Shape}, {r.Shape}, {temperature.Shape} and {onlineBias?.Shape}.",
+                nameof(u));
         }
 
-        var record = tape.IsRecording && (inputs.RequiresGradient || u.RequiresGradient || r.RequiresGradient || temperature.RequiresGradient || onlineBias is { RequiresGradient: true });
+        var record = tape.IsRecording && (inputs.RequiresGradient || u.RequiresGradient || r.RequiresGradient
+            || temperature.RequiresGradient || onlineBias is { RequiresGradient: true });
         var y = tape.NewOutput(q.Shape, record);
         var scan = inputs.Arguments(1);
         scan.States = tape.Allocate(inputs.StatesShape.Count);

@@ -4,7 +4,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// A soup of deep memories after a scan that kept records; in a stream, of the online weights and the cached ones. The read has no online part of its own.
+/// A soup of deep memories after a scan that kept records; in a stream, of the online weights and the cached ones. The read has no online
+/// part of its own.
 /// </summary>
 internal struct DeepSoupArguments
 {

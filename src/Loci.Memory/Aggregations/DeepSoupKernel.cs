@@ -8,8 +8,9 @@ using static Loci.Numerics.CpuDevice;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Memory soup of deep memories (equation 15), layer by layer: z = sum_i g^(i) x W^(i) over the online and the cached weights, x = gelu(z), and so on; y = q + gain o LN of the last z. No mixed
-/// weights are ever formed. One chunk and head at a time; what each chunk's rows wrote comes from the scan's records.
+/// Memory soup of deep memories (equation 15), layer by layer: z = sum_i g^(i) x W^(i) over the online and the cached weights, x = gelu(z),
+/// and so on; y = q + gain o LN of the last z. No mixed weights are ever formed. One chunk and head at a time; what each chunk's rows wrote
+/// comes from the scan's records.
 /// </summary>
 internal static unsafe class DeepSoupKernel
 {
@@ -17,9 +18,11 @@ internal static unsafe class DeepSoupKernel
     {
         public readonly ReadWork Read = new(arguments.Read);
         public readonly DeepScanKernel.Work Scan = new(arguments.Scan);
-        public readonly float* Preactivations = Pointer(arguments.Scan.Preactivations);  // [rows, H, outputs]; null in a stream
-        public readonly float* OnlineWeights = Pointer(arguments.OnlineWeights);         // streams: [H, P]
-        public readonly float* DReads = Pointer(arguments.Scan.ReadGradients);  // of the mixed ends, then of their online parts, as Preactivations
+        public readonly float* Preactivations = Pointer(arguments.Scan.Preactivations);  // null in a stream
+        public readonly float* OnlineWeights = Pointer(arguments.OnlineWeights);         // null outside streams
+
+        // Of the mixed ends, then of their online parts.
+        public readonly float* DReads = Pointer(arguments.Scan.ReadGradients);
     }
 
     internal readonly struct Forward : IKernel<DeepSoupArguments>
@@ -123,7 +126,9 @@ internal static unsafe class DeepSoupKernel
                 var chunk = work.Read.Plan.Chunks + (index * MemoryPlan.ChunkFields);
                 (Row, Rows) = (chunk[0], chunk[1]);
                 Group = new PlanGroup(work.Read.Plan, work.Read.Heads, chunk[5]);
-                State = chunk[3] != 0 ? DeepScanKernel.Initial(work.Scan, head) : DeepScanKernel.Split(work.Scan, work.Scan.KeptAt(chunk[6], index, index, head));
+                State = chunk[3] != 0
+                    ? DeepScanKernel.Initial(work.Scan, head)
+                    : DeepScanKernel.Split(work.Scan, work.Scan.KeptAt(chunk[6], index, index, head));
             }
 
             Offset = ((long)Row * work.Read.Stride) + (head * work.Read.Width);
@@ -146,13 +151,15 @@ internal static unsafe class DeepSoupKernel
             int width = network.Out(layer), input = network.In(layer), at = network.Offset(layer), rows = part.Rows;
             if (work.OnlineWeights != null)
             {
-                MatrixProduct.MultiplySmall(false, false, rows, width, input, x, xStride, part.State.W + at, width, scratch.Z, width, false);
+                MatrixProduct.MultiplySmall(
+                    false, false, rows, width, input, x, xStride, part.State.W + at, width, scratch.Z, width, false);
             }
             else
             {
                 var ((h, hStride), (direction, directionStride)) = Records(work, part, layer, head);
                 DeepScanKernel.Product(
-                    network, layer, part.State, scratch.Gates, rows, x, xStride, h, hStride, direction, directionStride, scratch.Z, width, scratch.P, scratch.P, scratch.Scaled);
+                    network, layer, part.State, scratch.Gates, rows, x, xStride, h, hStride, direction, directionStride, scratch.Z, width,
+                    scratch.P, scratch.P, scratch.Scaled);
             }
 
             for (var t = 0; t < rows; t++)
@@ -211,7 +218,8 @@ internal static unsafe class DeepSoupKernel
             {
                 var at = t * network.Hidden;
                 DeepNetwork.Gelu(
-                    End(work, work.Preactivations, part.Row + t, layer - 1, head), scratch.InputsOf(layer) + at, scratch.SlopesOf(layer) + at, null, network.Hidden);
+                    End(work, work.Preactivations, part.Row + t, layer - 1, head), scratch.InputsOf(layer) + at,
+                    scratch.SlopesOf(layer) + at, null, network.Hidden);
             }
         }
 
@@ -303,12 +311,14 @@ internal static unsafe class DeepSoupKernel
                             DeepNetwork.Gelu(End(work, work.Preactivations, row, layer - 1, head), inputs + (t * input), null, null, input);
                         }
 
-                        Blas1.Scale(gates[(start + t) * group.Line], End(work, work.DReads, row, layer, head), weighted + (t * width), width);
+                        Blas1.Scale(
+                            gates[(start + t) * group.Line], End(work, work.DReads, row, layer, head), weighted + (t * width), width);
                     }
 
                     var x = layer == 0 ? read.Q + ((long)(group.Row + start) * stride) + (head * read.Width) : inputs;
                     MatrixProduct.MultiplySmall(
-                        true, false, input, width, count, x, layer == 0 ? stride : input, weighted, width, dWeights + network.Offset(layer), width, true);
+                        true, false, input, width, count, x, layer == 0 ? stride : input, weighted, width,
+                        dWeights + network.Offset(layer), width, true);
                 }
             }
         }
@@ -358,7 +368,9 @@ internal static unsafe class DeepSoupKernel
         int length = work.Scan.RecordLength, stride = length * work.Scan.Heads;
         var records = work.Scan.Records + ((long)part.Row * stride) + (head * length);
         return new(
-            layer == 0 ? new(work.Scan.K + part.Offset, work.Scan.Stride) : new(records + network.OutputCount + ((long)(layer - 1) * network.Hidden), stride),
+            layer == 0
+                ? new(work.Scan.K + part.Offset, work.Scan.Stride)
+                : new(records + network.OutputCount + ((long)(layer - 1) * network.Hidden), stride),
             new(records + ((long)layer * network.Hidden), stride));
     }
 

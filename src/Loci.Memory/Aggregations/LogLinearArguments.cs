@@ -3,7 +3,10 @@ using Loci.Numerics;
 
 namespace Loci.Memory.Aggregations;
 
-/// <summary>A log-linear read of the merged states of independent logarithmic segments and of the open block, and the gradients of its backward pass.</summary>
+/// <summary>
+/// A log-linear read of the merged states of independent logarithmic segments and of the open block, and the gradients of its backward
+/// pass.
+/// </summary>
 internal struct LogLinearArguments
 {
     public MemoryPlan Plan;

@@ -1,8 +1,9 @@
 namespace Loci.Reference;
 
 /// <summary>
-/// Log-linear attention (arXiv 2506.04761), token by token: o_t = sum_(j &lt;= t) lambda_t[level(t, j)] exp(log a_(j+1) + ... + log a_t) l_j (q_t . k_j) v_j. The level of t itself is 0; that of
-/// an earlier token is the place of the highest bit in which the two positions differ, counted from 1 (Fenwick tree).
+/// Log-linear attention (arXiv 2506.04761), token by token: o_t = sum_(j &lt;= t) lambda_t[level(t, j)] exp(log a_(j+1) + ... + log a_t)
+/// l_j (q_t . k_j) v_j. The level of t itself is 0; that of an earlier token is the place of the highest bit in which the two positions
+/// differ, counted from 1 (Fenwick tree).
 /// </summary>
 public static class LogLinearAttention
 {

@@ -6,14 +6,17 @@ namespace Loci.Memory.Aggregations;
 
 /// <summary>
 /// Log-linear attention (Guo et al., arXiv 2506.04761), read over the merged states of a scan with independent logarithmic segments:
-/// o_t = sum_{j at most t} lambda_t[level(t, j)] exp(log a_{j+1} + ... + log a_t) l_j (q_t . k_j) v_j. Level 0 is the token itself; level n holds tokens that first differ from t in bit n - 1 of
-/// their positions. Unlike the segments of memory caching, a segment goes on decaying while it is read, and its weight depends on its level and the token alone, not on what it holds.
+/// o_t = sum_{j at most t} lambda_t[level(t, j)] exp(log a_{j+1} + ... + log a_t) l_j (q_t . k_j) v_j. Level 0 is the token itself; level n
+/// holds tokens that first differ from t in bit n - 1 of their positions. Unlike the segments of memory caching, a segment goes on decaying
+/// while it is read, and its weight depends on its level and the token alone, not on what it holds.
 /// </summary>
 public static class LogLinearRead
 {
     /// <summary>Reads.</summary>
     /// <param name="tape">The step.</param>
-    /// <param name="plan">The plan that the scan ran with: logarithmic segments of blocks whose length is a power of two, with independent starts.</param>
+    /// <param name="plan">
+    /// The plan that the scan ran with: logarithmic segments of blocks whose length is a power of two, with independent starts.
+    /// </param>
     /// <param name="states">The scan's cached states.</param>
     /// <param name="q">Queries, [rows, H*d].</param>
     /// <param name="k">Keys, [rows, H*d].</param>
@@ -25,7 +28,8 @@ public static class LogLinearRead
     /// <returns>[rows, H*d].</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static Tensor Apply(
-        Tape tape, MemoryPlan plan, Tensor states, Tensor q, Tensor k, Tensor v, Tensor lambda, int heads, Tensor? logDecay = null, Tensor? writeGate = null)
+        Tape tape, MemoryPlan plan, Tensor states, Tensor q, Tensor k, Tensor v, Tensor lambda, int heads,
+        Tensor? logDecay = null, Tensor? writeGate = null)
     {
         ArgumentNullException.ThrowIfNull(tape);
         ArgumentNullException.ThrowIfNull(plan);
@@ -39,18 +43,22 @@ public static class LogLinearRead
             || states.Shape != new Shape(plan.SlotCount, heads, width, width))
         {
             throw new ArgumentException(
-                $"Log-linear attention of {heads} heads over {plan.Rows} rows takes queries, keys and values of one shape [{plan.Rows}, H*d] and states of their scan, not {q.Shape}, {k.Shape}, {v.Shape} and {states.Shape}.", nameof(q));
+                $"Log-linear attention of {heads} heads over {plan.Rows} rows takes queries, keys and values of one shape " +
+                $"[{plan.Rows}, H*d] and states of their scan, not {q.Shape}, {k.Shape}, {v.Shape} and {states.Shape}.",
+                nameof(q));
         }
 
         if (lambda.Rows != rows || lambda.Columns % heads != 0 || lambda.Columns < 2 * heads)
         {
-            throw new ArgumentException($"The levels' weights have the shape [{rows}, {heads} x levels] with at least 2 levels, not {lambda.Shape}.", nameof(lambda));
+            throw new ArgumentException(
+                $"The levels' weights have the shape [{rows}, {heads} x levels] with at least 2 levels, not {lambda.Shape}.",
+                nameof(lambda));
         }
 
         ScanOperation.CheckGate(logDecay, new Shape(rows, heads), nameof(logDecay));
         ScanOperation.CheckGate(writeGate, new Shape(rows, heads), nameof(writeGate));
-        var record = tape.IsRecording && (q.RequiresGradient || k.RequiresGradient || v.RequiresGradient || lambda.RequiresGradient || states.RequiresGradient
-            || logDecay is { RequiresGradient: true } || writeGate is { RequiresGradient: true });
+        var record = tape.IsRecording && (q.RequiresGradient || k.RequiresGradient || v.RequiresGradient || lambda.RequiresGradient
+            || states.RequiresGradient || logDecay is { RequiresGradient: true } || writeGate is { RequiresGradient: true });
         var y = tape.NewOutput(q.Shape, record);
         var arguments = new LogLinearArguments
         {

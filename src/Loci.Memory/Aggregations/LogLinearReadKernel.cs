@@ -7,8 +7,9 @@ using static Loci.Numerics.CpuDevice;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Log-linear attention: o_t = sum_{j at most t} lambda_t[level(t, j)] exp(log a_{j+1} + ... + log a_t) l_j (q_t . k_j) v_j, where the level of two positions is the length in bits of their exclusive or. Inside a
-/// block that is a masked product; all of a segment before it has one level, so that a segment is read as a state.
+/// Log-linear attention: o_t = sum_{j at most t} lambda_t[level(t, j)] exp(log a_{j+1} + ... + log a_t) l_j (q_t . k_j) v_j, where the
+/// level of two positions is the length in bits of their exclusive or. Inside a block that is a masked product; all of a segment before it
+/// has one level, so that a segment is read as a state.
 /// </summary>
 internal static unsafe class LogLinearReadKernel
 {
@@ -122,7 +123,8 @@ internal static unsafe class LogLinearReadKernel
         float* q = work.Q + offset, k = work.K + offset, v = work.V + offset, y = work.Output + offset;
 
         // P [rows, rows] = (Q K^T) o weights
-        MatrixProduct.MultiplySmall(false, true, rows - first, rows, d, q + ((long)first * stride), stride, k, stride, scratch.P, rows, false);
+        MatrixProduct.MultiplySmall(
+            false, true, rows - first, rows, d, q + ((long)first * stride), stride, k, stride, scratch.P, rows, false);
         for (var t = first; t < rows; t++)
         {
             float* line = scratch.P + ((long)(t - first) * rows), lambda = LambdaOf(work, work.Lambda, group.Row + t, head);
@@ -134,7 +136,8 @@ internal static unsafe class LogLinearReadKernel
             Blas1.Zero(line + t + 1, rows - t - 1);
         }
 
-        MatrixProduct.MultiplySmall(false, false, rows - first, d, rows, scratch.P, rows, v, stride, y + ((long)first * stride), stride, false);
+        MatrixProduct.MultiplySmall(
+            false, false, rows - first, d, rows, scratch.P, rows, v, stride, y + ((long)first * stride), stride, false);
         for (var i = 0; i < group.Count; i++)
         {
             var slot = group.Visible[i];
@@ -167,7 +170,8 @@ internal static unsafe class LogLinearReadKernel
             GroupBackward(work, scratch, new PlanGroup(work.Plan, work.Heads, i), head, start);
         }
 
-        // A segment is read through every log a between its end and the block: what was noted at its end counts for all rows from there to the block's first.
+        // A segment is read through every log a between its end and the block: what was noted at its end counts for all rows from there to
+        // the block's first.
         var running = 0f;
         for (var row = start; row < end && work.DLogDecay != null; row++)
         {
@@ -198,7 +202,8 @@ internal static unsafe class LogLinearReadKernel
             for (var j = 0; j <= t; j++)
             {
                 var level = work.LevelOf(t, j);
-                float reach = MathF.Exp(scratch.L[t] - scratch.L[j]), written = reach * scratch.Write[j], weight = written * lambda[level], x = p[j] * dp[j];
+                float reach = MathF.Exp(scratch.L[t] - scratch.L[j]), written = reach * scratch.Write[j], weight = written * lambda[level];
+                float x = p[j] * dp[j];
                 if (work.DLambda != null)
                 {
                     dLambda[level] += x * written;
@@ -250,7 +255,8 @@ internal static unsafe class LogLinearReadKernel
             before += total;
             if (work.DQ != null)
             {
-                MatrixProduct.MultiplySmall(false, true, rows, d, d, scratch.Weighted, d, work.States + at, d, work.DQ + offset, stride, true);
+                MatrixProduct.MultiplySmall(
+                    false, true, rows, d, d, scratch.Weighted, d, work.States + at, d, work.DQ + offset, stride, true);
             }
 
             if (work.DStates != null)
@@ -270,7 +276,8 @@ internal static unsafe class LogLinearReadKernel
         }
     }
 
-    private static void MultiplyTo(float* destination, bool accumulate, bool transposed, int rows, int d, float* p, float* x, int stride, long offset)
+    private static void MultiplyTo(
+        float* destination, bool accumulate, bool transposed, int rows, int d, float* p, float* x, int stride, long offset)
     {
         if (destination != null)
         {
@@ -314,5 +321,6 @@ internal static unsafe class LogLinearReadKernel
         return sum;
     }
 
-    private static float* LambdaOf(in Work work, float* lambda, int row, int head) => lambda + ((((long)row * work.Heads) + head) * work.Levels);
+    private static float* LambdaOf(in Work work, float* lambda, int row, int head) =>
+        lambda + ((((long)row * work.Heads) + head) * work.Levels);
 }

@@ -10,8 +10,9 @@ using static Loci.Numerics.CpuDevice;
 namespace Loci.Memory.Routing;
 
 /// <summary>
-/// Router keys in eight bits, to find the few of many segments that a token reads without looking at all keys: a score computed from them is off by at most half a step in every
-/// dimension, so that all segments that could be among the best k are known, and only their scores are computed as they are. The outcome is that of the full scores, bit for bit.
+/// Router keys in eight bits, to find the few of many segments that a token reads without looking at all keys: a score computed from them
+/// is off by at most half a step in every dimension, so that all segments that could be among the best k are known, and only their scores
+/// are computed as they are. The outcome is that of the full scores, bit for bit.
 /// </summary>
 internal static unsafe class KeyIndexKernel
 {
@@ -22,7 +23,8 @@ internal static unsafe class KeyIndexKernel
     internal readonly struct Insertion : IKernel<IndexKeyArguments>
     {
         public static void Run(CpuDevice device, in IndexKeyArguments arguments) => Set(
-            Pointer(arguments.Index), arguments.Capacity, arguments.Slot, Pointer(arguments.Key), arguments.Heads, (int)(arguments.Key.Length / arguments.Heads));
+            Pointer(arguments.Index), arguments.Capacity, arguments.Slot, Pointer(arguments.Key), arguments.Heads,
+            (int)(arguments.Key.Length / arguments.Heads));
     }
 
     private static void Set(float* index, int capacity, int slot, float* key, int heads, int width)
@@ -51,9 +53,13 @@ internal static unsafe class KeyIndexKernel
 
     /// <summary>Whether a read can use the index: one row that reads few of many segments, each head for itself.</summary>
     public static bool Applies(in RouterWork work, int rows, int count) =>
-        work.Index != null && rows == 1 && work.Options.TopK > 0 && !work.Options.SharesGates && count >= 4 * BlockSlots && work.Options.TopK <= BlockSlots;
+        work.Index != null && rows == 1 && work.Options.TopK is > 0 and <= BlockSlots && !work.Options.SharesGates
+        && count >= 4 * BlockSlots;
 
-    /// <summary>Scores and gates of one head and row, as <see cref="RouterKernel"/> would leave them; scores of segments that are not read are not computed.</summary>
+    /// <summary>
+    /// Scores and gates of one head and row, as <see cref="RouterKernel"/> would leave them; scores of segments that are not read are not
+    /// computed.
+    /// </summary>
     public static void Choose(void* state, int head, int worker)
     {
         ref var work = ref *(RouterWork*)state;
@@ -71,7 +77,8 @@ internal static unsafe class KeyIndexKernel
             norm += MathF.Abs(u[i]);
         }
 
-        // tau r of every segment, and in place of it the most it can be: |tau| times half a step of every dimension, and a little for rounding.
+        // tau r of every segment, and in place of it the most it can be: |tau| times half a step of every dimension, and a little for
+        // rounding.
         var margin = MathF.Abs(temperature) * norm * 0.5005f;
         var lower = stackalloc float[topK];
         var found = 0;
@@ -80,7 +87,8 @@ internal static unsafe class KeyIndexKernel
             var scales = work.Index + ((((long)head * work.IndexCapacity) + (first / BlockSlots)) * BlockLength(d));
             var slots = Math.Min(BlockSlots, count - first);
             Estimate(u, (sbyte*)(scales + BlockSlots), d, estimates + first);
-            // Rounding of the sums, here and in the full score, is far below what is added for it: half per mille of the margin and 1e-5 of the score.
+            // Rounding of the sums, here and in the full score, is far below what is added for it: half per mille of the margin and 1e-5 of
+            // the score.
             var i = 0;
             for (; i <= slots - Vector<float>.Count; i += Vector<float>.Count)
             {
@@ -120,7 +128,8 @@ internal static unsafe class KeyIndexKernel
 
             if (!(estimates[i] < lower[topK - 1]))
             {
-                MatrixProduct.MultiplySmall(false, true, 1, 1, d, u, work.Stride, work.KeyPages.At(i) + (head * d), work.Stride, scores + i, 1, false);
+                MatrixProduct.MultiplySmall(
+                    false, true, 1, 1, d, u, work.Stride, work.KeyPages.At(i) + (head * d), work.Stride, scores + i, 1, false);
                 gates[i] = temperature * scores[i];
             }
         }
@@ -187,7 +196,8 @@ internal static unsafe class KeyIndexKernel
                 Add(e, sums + slot + (3 * Vector<int>.Count));
             }
 
-            void Add(Vector<int> values, float* to) => Vector.MultiplyAddEstimate(factor, Vector.ConvertToSingle(values), Vector.Load(to)).Store(to);
+            void Add(Vector<int> values, float* to) =>
+                Vector.MultiplyAddEstimate(factor, Vector.ConvertToSingle(values), Vector.Load(to)).Store(to);
         }
     }
 

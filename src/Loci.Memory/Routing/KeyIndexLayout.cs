@@ -13,7 +13,8 @@ internal struct IndexKeyArguments
 }
 
 /// <summary>
-/// How an index of router keys is laid out, [H, capacity, block]: a head's blocks lie one behind the other, to be read as a stream. A block holds
+/// How an index of router keys is laid out, [H, capacity, block]: a head's blocks lie one behind the other, to be read as a stream. A block
+/// holds
 /// <see cref="BlockSlots"/> slots: their scales, then for every dimension as many whole numbers of eight bits, one a slot.
 /// </summary>
 internal static class KeyIndexLayout
@@ -26,5 +27,6 @@ internal static class KeyIndexLayout
 
     /// <summary>Puts a router key, [H, d], into an index of keys.</summary>
     public static void IndexKey(this Device device, DeviceSpan<float> index, int capacity, int slot, DeviceSpan<float> key, int heads) =>
-        device.Launch<KeyIndexKernel.Insertion, IndexKeyArguments>(new() { Index = index, Capacity = capacity, Slot = slot, Heads = heads, Key = key });
+        device.Launch<KeyIndexKernel.Insertion, IndexKeyArguments>(
+            new() { Index = index, Capacity = capacity, Slot = slot, Heads = heads, Key = key });
 }

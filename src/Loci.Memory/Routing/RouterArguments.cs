@@ -4,7 +4,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Routing;
 
 /// <summary>
-/// From routing queries and keys to gates: a softmax over the scores of the segments taking part, all of them or the top k of the past and the online one.
+/// From routing queries and keys to gates: a softmax over the scores of the segments taking part, all of them or the top k of the past and
+/// the online one.
 /// </summary>
 internal struct RouterArguments
 {

@@ -36,8 +36,8 @@ internal unsafe struct RouterWork(in RouterArguments arguments)
 }
 
 /// <summary>
-/// Scores and gates of groups of rows that see the same segments: r = &lt;u, p&gt; with the pooled keys p of past segments and the running one of the online
-/// segment, g = softmax(tau r and a bias for the online one) over all of them or the best.
+/// Scores and gates of groups of rows that see the same segments: r = &lt;u, p&gt; with the pooled keys p of past segments and the running
+/// one of the online segment, g = softmax(tau r and a bias for the online one) over all of them or the best.
 /// </summary>
 internal static unsafe class RouterKernel
 {
@@ -61,7 +61,9 @@ internal static unsafe class RouterKernel
         device.Workers.For(plan.GroupCount, &Normalize, &work);
     }
 
-    /// <summary>From the gradients of the gates, which lie in the place of those of the logits, to those of the scores and the routing queries.</summary>
+    /// <summary>
+    /// From the gradients of the gates, which lie in the place of those of the logits, to those of the scores and the routing queries.
+    /// </summary>
     public static void ScoresBackward(CpuDevice device, in RouterArguments arguments)
     {
         var work = new RouterWork(arguments);
@@ -121,7 +123,8 @@ internal static unsafe class RouterKernel
         {
             // A stream's slots are its rows, in their order.
             run = work.KeyPages.Run(i, group.Count - i);
-            MatrixProduct.MultiplySmall(false, true, group.Rows, run, d, u, stride, work.KeyPages.At(i) + (head * d), stride, scores + i, group.Line, false);
+            MatrixProduct.MultiplySmall(
+                false, true, group.Rows, run, d, u, stride, work.KeyPages.At(i) + (head * d), stride, scores + i, group.Line, false);
         }
 
         if (group.Count > 0 && !inPlace)
@@ -205,7 +208,9 @@ internal static unsafe class RouterKernel
         }
     }
 
-    /// <summary>Gradients of temperature, bias and routing queries of one group and head; the logits' gradients become those of the scores.</summary>
+    /// <summary>
+    /// Gradients of temperature, bias and routing queries of one group and head; the logits' gradients become those of the scores.
+    /// </summary>
     private static void ScoreBackward(void* state, int index, int worker)
     {
         ref var work = ref *(RouterWork*)state;
@@ -396,7 +401,9 @@ internal static unsafe class RouterKernel
         logits[count] = online * scale;
     }
 
-    /// <summary>The first of the values from <paramref name="first"/> on that is larger than a threshold, or <paramref name="count"/>.</summary>
+    /// <summary>
+    /// The first of the values from <paramref name="first"/> on that is larger than a threshold, or <paramref name="count"/>.
+    /// </summary>
     private static int NextAbove(float* values, int first, int count, float threshold)
     {
         var i = first;
@@ -431,7 +438,8 @@ internal static unsafe class RouterKernel
     {
         for (var i = 0; i < group.Count; i++)
         {
-            Blas1.Copy(work.PooledKeys + ((long)group.Visible[i] * work.Stride) + (head * work.Width), pooled + (i * work.Width), work.Width);
+            Blas1.Copy(
+                work.PooledKeys + ((long)group.Visible[i] * work.Stride) + (head * work.Width), pooled + (i * work.Width), work.Width);
         }
     }
 

@@ -17,6 +17,9 @@ internal struct ScanArguments
     public Operand Output;                       // M_t q_t, [rows, H*d]
     public Operand States;                       // cached, [slots, H, d, d]; where states were merged, the gradient is used as scratch
     public DeviceSpan<float> ChunkStates;        // before every chunk, [chunks, H, d, d], or empty
+
+    /// <summary>Independent pieces of work of the merges, one a sequence and head.</summary>
+    public readonly int MergeCount => Plan.Merges.Count > 0 ? Plan.SequenceCount * Heads : 0;
 }
 
 /// <summary>The gates of a rule; those that it does not have, or that were left out, are empty.</summary>

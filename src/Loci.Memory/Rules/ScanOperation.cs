@@ -5,7 +5,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Rules;
 
 /// <summary>A gate of a scan as its caller names it: one number a row and head, or one a key dimension; left out where null.</summary>
-internal readonly record struct ScanGate(Tensor? Values, bool IsVector = false, [CallerArgumentExpression(nameof(Values))] string Name = "");
+internal readonly record struct ScanGate(
+    Tensor? Values, bool IsVector = false, [CallerArgumentExpression(nameof(Values))] string Name = "");
 
 /// <summary>What the scans of all matrix rules share: checks, the record, and the backward pass.</summary>
 internal static class ScanOperation
@@ -82,7 +83,7 @@ internal static class ScanOperation
         {
             throw new ArgumentException(
                 rewrites
-                    ? "The plan merges the states of neighbouring segments, which this rule cannot do: make a plan that rewrites merged segments."
+                    ? "The plan merges the states of neighbouring segments, which this rule cannot do: make a plan that rewrites segments."
                     : "The plan rewrites merged segments, which an additive memory need not do: make a plan that merges states.",
                 nameof(plan));
         }

@@ -5,7 +5,9 @@ using static Loci.Numerics.CpuDevice;
 
 namespace Loci.Memory.Rules;
 
-/// <summary><see cref="ScanArguments"/> as the kernels of all matrix rules follow them, without gates. Gradients are null where they are not wanted.</summary>
+/// <summary>
+/// <see cref="ScanArguments"/> as the kernels of all matrix rules follow them, without gates. Gradients are null where they are not wanted.
+/// </summary>
 internal unsafe struct ScanWork(in ScanArguments arguments)
 {
     public readonly int Heads = arguments.Heads;

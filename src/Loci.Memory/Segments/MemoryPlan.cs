@@ -3,8 +3,9 @@ using Loci.Numerics;
 namespace Loci.Memory.Segments;
 
 /// <summary>
-/// The work of one batch of memories as tables of integers, derived from the sequences and the segmentation: which rows form a chunk, where a state is
-/// cached, and which cached states a row reads. Rows that read the same states form a group; a group's first row is the start of its online segment.
+/// The work of one batch of memories as tables of integers, derived from the sequences and the segmentation: which rows form a chunk, where
+/// a state is cached, and which cached states a row reads. Rows that read the same states form a group; a group's first row is the start of
+/// its online segment.
 /// </summary>
 /// <remarks>It is filled by the segmentation and read by the kernels; it is reused from step to step without allocating.</remarks>
 public sealed class MemoryPlan : IDisposable
@@ -15,6 +16,7 @@ public sealed class MemoryPlan : IDisposable
     internal const int MergeFields = 4;
 
     private readonly Device _device;
+    private readonly IntTable[] _tables;
 
     /// <summary>Makes an empty plan.</summary>
     public MemoryPlan(Device device)
@@ -32,6 +34,7 @@ public sealed class MemoryPlan : IDisposable
         SeenBy = new IntTable(device);
         Cover = new IntTable(device);
         GroupRanges = new IntTable(device);
+        _tables = [Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges];
     }
 
     /// <summary>Rows of the batch.</summary>
@@ -91,7 +94,8 @@ public sealed class MemoryPlan : IDisposable
     // [first merge, past the last) of every sequence
     internal IntTable MergeRanges { get; }
 
-    // first row, rows, offset and number of visible slots, gate offset, offset and number of covering slots, whether one slot more than the group before
+    // first row, rows, offset and number of visible slots, gate offset, offset and number of covering slots, whether one slot more than the
+    // group before
     internal IntTable Groups { get; }
 
     internal IntTable Visible { get; }
@@ -112,7 +116,7 @@ public sealed class MemoryPlan : IDisposable
     {
         Version++;
         Rows = SlotCount = ChunkLength = LongestGroup = MostVisible = GateCount = 0;
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in _tables)
         {
             table.Clear();
         }
@@ -151,18 +155,28 @@ public sealed class MemoryPlan : IDisposable
     /// <param name="firstRow">First row.</param>
     /// <param name="rows">Number of rows, at least 1.</param>
     /// <param name="slot">Slot that keeps the state after the chunk, or -1.</param>
-    /// <param name="startsFromZero">Whether the memory starts from its initial state; the chunk then starts a new independent piece of work.</param>
+    /// <param name="startsFromZero">
+    /// Whether the memory starts from its initial state; the chunk then starts a new independent piece of work.
+    /// </param>
     public void AddChunk(int firstRow, int rows, int slot, bool startsFromZero) => AddChunk(firstRow, rows, slot, startsFromZero, true);
 
     /// <summary>
-    /// Starts a level of segments that are written once more, as a whole and without being read, because their memory cannot be merged from its parts. The segments of a level have no row in common.
+    /// Starts a level of segments that are written once more, as a whole and without being read, because their memory cannot be merged from
+    /// its parts. The segments of a level have no row in common.
     /// </summary>
     public void BeginRewriting() => EndLevel();
 
-    /// <summary>Adds a chunk that is written and not read, after <see cref="BeginRewriting"/>; parameters as in <see cref="AddChunk(int, int, int, bool)"/>.</summary>
-    public void AddRewrittenChunk(int firstRow, int rows, int slot, bool startsFromZero) => AddChunk(firstRow, rows, slot, startsFromZero, false);
+    /// <summary>
+    /// Adds a chunk that is written and not read, after <see cref="BeginRewriting"/>; parameters as in
+    /// <see cref="AddChunk(int, int, int, bool)"/>.
+    /// </summary>
+    public void AddRewrittenChunk(int firstRow, int rows, int slot, bool startsFromZero) =>
+        AddChunk(firstRow, rows, slot, startsFromZero, false);
 
-    /// <summary>Adds a merge: the state of <paramref name="source"/>, decayed over the rows that follow it, joins the state of <paramref name="destination"/>.</summary>
+    /// <summary>
+    /// Adds a merge: the state of <paramref name="source"/>, decayed over the rows that follow it, joins the state of
+    /// <paramref name="destination"/>.
+    /// </summary>
     public void AddMerge(int destination, int source, int firstRow, int endRow)
     {
         Merges.Add(destination);
@@ -239,7 +253,7 @@ public sealed class MemoryPlan : IDisposable
             }
         }
 
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in _tables)
         {
             table.Upload(_device);
         }
@@ -248,7 +262,7 @@ public sealed class MemoryPlan : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var table in (ReadOnlySpan<IntTable>)[Chunks, Items, Levels, Merges, MergeRanges, Groups, Visible, Slots, SeenBy, Cover, GroupRanges])
+        foreach (var table in _tables)
         {
             table.Dispose();
         }
@@ -292,7 +306,9 @@ public sealed class MemoryPlan : IDisposable
     {
         if (version != Version)
         {
-            throw new InvalidOperationException("The plan of a memory was filled anew between a forward pass and its backward pass: run each backward pass before the model's next forward pass.");
+            throw new InvalidOperationException(
+                "The plan of a memory was filled anew between a forward pass and its backward pass: run each backward pass before the " +
+                "model's next forward pass.");
         }
     }
 

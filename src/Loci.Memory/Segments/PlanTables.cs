@@ -16,11 +16,15 @@ internal readonly unsafe struct PlanTables(MemoryPlan plan)
     public readonly int* Slots = Pointer(plan.Slots.Data);
     public readonly int* SeenBy = Pointer(plan.SeenBy.Data);
 
-    /// <summary>First row and number of rows of the segment that a slot's key describes, and offset and number of the slot's readers.</summary>
+    /// <summary>
+    /// First row and number of rows of the segment that a slot's key describes, and offset and number of the slot's readers.
+    /// </summary>
     public int* Slot(int slot) => Slots + (slot * MemoryPlan.SlotFields);
 }
 
-/// <summary>One group of rows that read the same cached states, and where its gates lie: by head [rows, visible + 1], the online one last.</summary>
+/// <summary>
+/// One group of rows that read the same cached states, and where its gates lie: by head [rows, visible + 1], the online one last.
+/// </summary>
 internal readonly unsafe ref struct PlanGroup
 {
     public readonly int Row;

@@ -3,7 +3,9 @@ namespace Loci.Reference;
 /// <summary>Tokens Start, ..., End - 1 of a sequence.</summary>
 public readonly record struct Segment(int Start, int End);
 
-/// <summary>What a token sees: the finished segments in order of time, and the start of its own segment, which goes up to the token.</summary>
+/// <summary>
+/// What a token sees: the finished segments in order of time, and the start of its own segment, which goes up to the token.
+/// </summary>
 public sealed record VisibleSegments(IReadOnlyList<Segment> Past, int OnlineStart);
 
 /// <summary>How a sequence is cut (method.md section 5). Depends on the token's position only, never on what follows.</summary>
@@ -16,7 +18,9 @@ public abstract record Segmentation
 /// <summary>Segments of one length C.</summary>
 public sealed record ConstantSegmentation(int Length) : Segmentation
 {
-    public int Length { get; } = Length > 0 ? Length : throw new ArgumentOutOfRangeException(nameof(Length), Length, "A segment holds at least one token.");
+    public int Length { get; } = Length > 0
+        ? Length
+        : throw new ArgumentOutOfRangeException(nameof(Length), Length, "A segment holds at least one token.");
 
     /// <inheritdoc/>
     public override VisibleSegments At(int position)
@@ -39,7 +43,9 @@ public sealed record ConstantSegmentation(int Length) : Segmentation
 /// </summary>
 public sealed record LogarithmicSegmentation(int Block) : Segmentation
 {
-    public int Block { get; } = Block > 0 ? Block : throw new ArgumentOutOfRangeException(nameof(Block), Block, "A segment holds at least one token.");
+    public int Block { get; } = Block > 0
+        ? Block
+        : throw new ArgumentOutOfRangeException(nameof(Block), Block, "A segment holds at least one token.");
 
     /// <inheritdoc/>
     public override VisibleSegments At(int position)

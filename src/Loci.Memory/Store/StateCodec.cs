@@ -7,8 +7,8 @@ using static Loci.Numerics.CpuDevice;
 namespace Loci.Memory.Store;
 
 /// <summary>
-/// Cached states in fewer bits. A stored state has, for each group of d values, a scale (all scales come first) and the values divided by it, in half precision
-/// or as whole numbers of eight bits.
+/// Cached states in fewer bits. A stored state has, for each group of d values, a scale (all scales come first) and the values divided by
+/// it, in half precision or as whole numbers of eight bits.
 /// </summary>
 internal static unsafe class StateCodec
 {
@@ -82,7 +82,9 @@ internal static unsafe class StateCodec
         }
     }
 
-    /// <summary>Values first.. of a stored state of <paramref name="total"/> values; both ends of the range are multiples of the width.</summary>
+    /// <summary>
+    /// Values first.. of a stored state of <paramref name="total"/> values; both ends of the range are multiples of the width.
+    /// </summary>
     public static void Decode(StateFormat format, float* stored, long total, int width, long first, long count, float* state)
     {
         var groups = total / width;
@@ -108,7 +110,8 @@ internal static unsafe class StateCodec
         {
             for (; i <= count - 16; i += 16)
             {
-                Vector512.Store(Vector512.ConvertToSingle(Vector512.WidenLower(Vector512.WidenLower(Vector128.Load(source + i).ToVector256Unsafe().ToVector512Unsafe()))) * scale, y + i);
+                var bytes = Vector128.Load(source + i).ToVector256Unsafe().ToVector512Unsafe();
+                Vector512.Store(Vector512.ConvertToSingle(Vector512.WidenLower(Vector512.WidenLower(bytes))) * scale, y + i);
             }
         }
         else if (Vector256.IsHardwareAccelerated)
@@ -128,7 +131,8 @@ internal static unsafe class StateCodec
 
     private static void DecodeHalf(ushort* source, float scale, float* y, int count)
     {
-        // Exponent and mantissa move to where a float has them, which leaves a number 2^112 too small: exact for all halves, denormal ones too, but infinities, which are never stored.
+        // Exponent and mantissa move to where a float has them, which leaves a number 2^112 too small: exact for all halves, denormal ones
+        // too, but infinities, which are never stored.
         var rebias = BitConverter.UInt32BitsToSingle(0x77800000u);
         var i = 0;
         for (; i <= count - Vector<ushort>.Count; i += Vector<ushort>.Count)

@@ -14,7 +14,9 @@ internal struct StateArguments
 /// <summary>States in fewer bits: how much room they take, and the way there and back.</summary>
 internal static class StateStorage
 {
-    /// <summary>Floats that a stored state of <paramref name="count"/> values takes, a multiple of 16 unless it is stored as it is.</summary>
+    /// <summary>
+    /// Floats that a stored state of <paramref name="count"/> values takes, a multiple of 16 unless it is stored as it is.
+    /// </summary>
     public static long StoredLength(this StateFormat format, long count, int width)
     {
         if (format == StateFormat.Float32)

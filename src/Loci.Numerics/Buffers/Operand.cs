@@ -1,6 +1,8 @@
 namespace Loci.Numerics;
 
-/// <summary>What a kernel knows of a tensor: its values and, in a backward pass, its gradient. Either is empty where it is not there or not wanted.</summary>
+/// <summary>
+/// What a kernel knows of a tensor: its values and, in a backward pass, its gradient. Either is empty where it is not there or not wanted.
+/// </summary>
 internal struct Operand
 {
     public DeviceSpan<float> Values;

@@ -3,8 +3,8 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// Products with a lower triangular matrix P [rows, rows] of a chunk, in bands of rows that leave out most of the zeros. Elements of P above the diagonal must be zero within 24 of it,
-/// and are not read beyond.
+/// Products with a lower triangular matrix P [rows, rows] of a chunk, in bands of rows that leave out most of the zeros. Elements of P
+/// above the diagonal must be zero within 24 of it, and are not read beyond.
 /// </summary>
 internal static unsafe class CausalProduct
 {
@@ -18,7 +18,8 @@ internal static unsafe class CausalProduct
         {
             var band = Math.Min(Band, rows - first);
             MatrixProduct.MultiplySmall(
-                false, true, band, first + band, width, x + ((long)first * xStride), xStride, h, hStride, p + ((long)first * rows), rows, false);
+                false, true, band, first + band, width, x + ((long)first * xStride), xStride, h, hStride, p + ((long)first * rows), rows,
+                false);
         }
     }
 
@@ -29,7 +30,8 @@ internal static unsafe class CausalProduct
         {
             var band = Math.Min(Band, rows - first);
             MatrixProduct.MultiplySmall(
-                false, false, band, width, first + band, p + ((long)first * rows), rows, x, xStride, y + ((long)first * yStride), yStride, true);
+                false, false, band, width, first + band, p + ((long)first * rows), rows, x, xStride, y + ((long)first * yStride), yStride,
+                true);
         }
     }
 
@@ -40,7 +42,8 @@ internal static unsafe class CausalProduct
         {
             var band = Math.Min(Band, rows - first);
             MatrixProduct.MultiplySmall(
-                true, false, band, width, rows - first, p + ((long)first * rows) + first, rows, x + ((long)first * xStride), xStride, y + ((long)first * yStride), yStride, true);
+                true, false, band, width, rows - first, p + ((long)first * rows) + first, rows, x + ((long)first * xStride), xStride,
+                y + ((long)first * yStride), yStride, true);
         }
     }
 

@@ -4,8 +4,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// A deep memory over the chunks of a plan, and the gradients of its backward pass. P is the number of weights of a head's network; with momentum the
-/// recurrence carries as much again.
+/// A deep memory over the chunks of a plan, and the gradients of its backward pass. P is the number of weights of a head's network; with
+/// momentum the recurrence carries as much again.
 /// </summary>
 internal struct DeepArguments
 {

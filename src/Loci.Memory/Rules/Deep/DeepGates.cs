@@ -3,10 +3,11 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// The gates of one chunk of a deep memory as the coefficients of its two recurrences: with S the momentum and W the weights before the chunk and D_j the clipped
-/// descent direction of row j,
+/// The gates of one chunk of a deep memory as the coefficients of its two recurrences: with S the momentum and W the weights before the
+/// chunk and D_j the clipped descent direction of row j,
 ///   S_t = H_t S + sum_{j at most t} s_tj D_j,  W_t = A_t W + B_t S + sum_{j at most t} c_tj D_j,
-/// where s_t = h_t s_{t-1}, s_tt = e_t, c_t = a_t c_{t-1} + s_t, A_t = a_t A_{t-1}, H_t = h_t H_{t-1} and B_t = a_t B_{t-1} + H_t. Nothing is divided and every factor is at most 1.
+/// where s_t = h_t s_{t-1}, s_tt = e_t, c_t = a_t c_{t-1} + s_t, A_t = a_t A_{t-1}, H_t = h_t H_{t-1} and B_t = a_t B_{t-1} + H_t. Nothing
+/// is divided and every factor is at most 1.
 /// </summary>
 internal unsafe struct DeepGates
 {
@@ -51,7 +52,9 @@ internal unsafe struct DeepGates
         };
     }
 
-    /// <summary>Reads the gates of some rows of one head and computes the coefficients; matrices have rows of <paramref name="rows"/>.</summary>
+    /// <summary>
+    /// Reads the gates of some rows of one head and computes the coefficients; matrices have rows of <paramref name="rows"/>.
+    /// </summary>
     public readonly void Load(float* rate, float* logDecay, float* momentum, int rows, int heads)
     {
         float a = 1, b = 0, h = 1;
@@ -108,7 +111,8 @@ internal unsafe struct DeepGates
     }
 
     /// <summary>The gradients of the gates from those of the coefficients, added to what is there or written. DC is used up.</summary>
-    public readonly void Backward(int rows, int heads, float* dRate, bool addRate, float* dLogDecay, bool addDecay, float* dMomentum, bool addMomentum)
+    public readonly void Backward(
+        int rows, int heads, float* dRate, bool addRate, float* dLogDecay, bool addDecay, float* dMomentum, bool addMomentum)
     {
         // ds of row t, from the rows after it.
         var ds = DS;

@@ -7,8 +7,9 @@ namespace Loci.Memory.Rules.Deep;
 internal readonly record struct DeepInputs(
     MemoryPlan Plan, Tensor Q, Tensor K, Tensor V, DeepMemoryGates Gates, Tensor Weights, Tensor? Gain, DeepMemoryOptions Options)
 {
-    public bool RequiresGradient => Q.RequiresGradient || K.RequiresGradient || V.RequiresGradient || Gates.LearningRate.RequiresGradient
-        || Gates.LogDecay is { RequiresGradient: true } || Gates.Momentum is { RequiresGradient: true } || Weights.RequiresGradient || Gain is { RequiresGradient: true };
+    public bool RequiresGradient => Q.RequiresGradient || K.RequiresGradient || V.RequiresGradient || Weights.RequiresGradient
+        || Gates.LearningRate.RequiresGradient || Gates.LogDecay is { RequiresGradient: true }
+        || Gates.Momentum is { RequiresGradient: true } || Gain is { RequiresGradient: true };
 
     public Shape StatesShape => new(Plan.SlotCount, Options.Heads, Options.WeightCount);
 
@@ -26,13 +27,18 @@ internal readonly record struct DeepInputs(
         if (Q.Shape != new Shape(rows, heads * Options.Width) || K.Shape != Q.Shape || V.Shape != Q.Shape || Plan.Rows != rows)
         {
             throw new ArgumentException(
-                $"A deep memory of {heads} heads of {Options.Width} over {Plan.Rows} rows takes queries, keys and values of one shape [{Plan.Rows}, {heads * Options.Width}], not {Q.Shape}, {K.Shape} and {V.Shape}.", nameof(Q));
+                $"A deep memory of {heads} heads of {Options.Width} over {Plan.Rows} rows takes queries, keys and values of one shape " +
+                $"[{Plan.Rows}, {heads * Options.Width}], not {Q.Shape}, {K.Shape} and {V.Shape}.",
+                nameof(Q));
         }
 
-        if (Weights.Shape != new Shape(heads, Options.WeightCount) || (Options.Normalizes && Options.Depth > 1 && Gain?.Shape.Count != heads * Options.Width))
+        if (Weights.Shape != new Shape(heads, Options.WeightCount)
+            || (Options.Normalizes && Options.Depth > 1 && Gain?.Shape.Count != heads * Options.Width))
         {
             throw new ArgumentException(
-                $"This deep memory takes initial weights of shape [{heads}, {Options.WeightCount}] and a gain of {heads * Options.Width} numbers, not {Weights.Shape} and {Gain?.Shape}.", nameof(Weights));
+                $"This deep memory takes initial weights of shape [{heads}, {Options.WeightCount}] and a gain of {heads * Options.Width} " +
+                $"numbers, not {Weights.Shape} and {Gain?.Shape}.",
+                nameof(Weights));
         }
 
         foreach (var gate in (ReadOnlySpan<Tensor?>)[Gates.LearningRate, Gates.LogDecay, Gates.Momentum])

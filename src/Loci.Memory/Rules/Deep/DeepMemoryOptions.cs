@@ -13,8 +13,9 @@ public enum InnerLoss
 }
 
 /// <summary>
-/// The network that a deep memory is, one per head: M(x) = x + LN(W_1 gelu(W_2 x)) at depth 2, with further hidden layers at a larger depth, and the plain
-/// matrix M(x) = W_1 x at depth 1. Its weights are stored by head and layer in the order of application, each transposed, [in, out].
+/// The network that a deep memory is, one per head: M(x) = x + LN(W_1 gelu(W_2 x)) at depth 2, with further hidden layers at a larger
+/// depth, and the plain matrix M(x) = W_1 x at depth 1. Its weights are stored by head and layer in the order of application, each
+/// transposed, [in, out].
 /// </summary>
 /// <param name="Heads">H.</param>
 /// <param name="Width">d, of a head.</param>
@@ -58,7 +59,8 @@ public sealed record DeepMemoryOptions(int Heads, int Width)
         if (Heads <= 0 || Width <= 0 || HiddenWidth <= 0 || Depth is < 1 or > MaximumDepth || !(GradientClip > 0) || !(NormEpsilon > 0))
         {
             throw new ArgumentException(
-                $"A deep memory takes positive heads, widths, clip and epsilon and a depth of 1 to {MaximumDepth}, not H {Heads}, d {Width}, hidden {HiddenWidth}, clip {GradientClip}, epsilon {NormEpsilon}, depth {Depth}.");
+                $"A deep memory takes positive heads, widths, clip and epsilon and a depth of 1 to {MaximumDepth}, not H {Heads}, " +
+                $"d {Width}, hidden {HiddenWidth}, clip {GradientClip}, epsilon {NormEpsilon}, depth {Depth}.");
         }
 
         return this;

@@ -5,8 +5,8 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// The network of a deep memory and its parts on panels of rows: layer i maps In(i) to Out(i), its matrix is stored [In, Out]. The output is
-/// x + gain o LN(o) of the last layer's o, or o itself at depth 1.
+/// The network of a deep memory and its parts on panels of rows: layer i maps In(i) to Out(i), its matrix is stored [In, Out]. The output
+/// is x + gain o LN(o) of the last layer's o, or o itself at depth 1.
 /// </summary>
 internal unsafe struct DeepNetwork
 {
@@ -63,7 +63,10 @@ internal unsafe struct DeepNetwork
         }
     }
 
-    /// <summary>One row of the output: y = x + gain o LN(o), which becomes scale y or is added to what is there. Keeps LN(o) in place of o; returns 1 / deviation.</summary>
+    /// <summary>
+    /// One row of the output: y = x + gain o LN(o), which becomes scale y or is added to what is there. Keeps LN(o) in place of o; returns
+    /// 1 / deviation.
+    /// </summary>
     public readonly float Output(float* o, float* x, float* gain, float* y)
     {
         var inverse = Normalizes ? Normalize(o) : 1;
@@ -88,8 +91,8 @@ internal unsafe struct DeepNetwork
     }
 
     /// <summary>
-    /// One row of the gradient of <see cref="Output"/>: that of o, from LN(o), 1 / deviation and dy; adds the gain's. The input's gradient of the residual path is dy and is left to the caller.
-    /// d may be dy.
+    /// One row of the gradient of <see cref="Output"/>: that of o, from LN(o), 1 / deviation and dy; adds the gain's. The input's gradient
+    /// of the residual path is dy and is left to the caller. d may be dy.
     /// </summary>
     public readonly void OutputBackward(float* normalized, float inverse, float* gain, float* dy, float* d, float* dGain)
     {
@@ -119,7 +122,8 @@ internal unsafe struct DeepNetwork
     }
 
     /// <summary>
-    /// One row of the inner gradient: delta, the gradient of the loss with respect to the last layer's o. o becomes LN(o); returns 1 / deviation.
+    /// One row of the inner gradient: delta, the gradient of the loss with respect to the last layer's o. o becomes LN(o); returns 1 /
+    /// deviation.
     /// </summary>
     public readonly float LossGradient(float* o, float* k, float* v, float* gain, float* delta)
     {
@@ -157,7 +161,8 @@ internal unsafe struct DeepNetwork
     }
 
     /// <summary>
-    /// One row of the gradient of <see cref="LossGradient"/>, which is itself a gradient: from that of delta, D, those of o, k, v and the gain.
+    /// One row of the gradient of <see cref="LossGradient"/>, which is itself a gradient: from that of delta, D, those of o, k, v and the
+    /// gain.
     /// </summary>
     public readonly void LossGradientBackward(
         float* normalized, float inverse, float* k, float* v, float* gain, float* dDelta, float* dO, float* dK, float* dV, float* dGain)
@@ -187,11 +192,13 @@ internal unsafe struct DeepNetwork
             dDn += d * dn;
         }
 
-        float meanDn = Vector.Sum(sumDn) / Width, meanD = Vector.Sum(sumD) / Width, along = Vector.Sum(dnN) / Width, turned = Vector.Sum(dN) / Width;
+        float meanDn = Vector.Sum(sumDn) / Width, meanD = Vector.Sum(sumD) / Width, along = Vector.Sum(dnN) / Width;
+        float turned = Vector.Sum(dN) / Width;
 
         // r enters by the sum of D o delta.
         var radial = inverse * (Vector.Sum(dDn) - (Width * ((meanDn * meanD) + (along * turned))));
-        Vector<float> scale = new(inverse), vMeanD = new(meanD), vAlong = new(-inverse * along), vTurned = new(-inverse * turned), vTurn = new(turned);
+        Vector<float> scale = new(inverse), vMeanD = new(meanD), vAlong = new(-inverse * along), vTurned = new(-inverse * turned);
+        Vector<float> vTurn = new(turned);
         Vector<float> sum = default, product = default;
         for (var i = 0; i < Width; i += Lanes.Count)
         {

@@ -1,8 +1,8 @@
 namespace Loci.Reference;
 
 /// <summary>
-/// M(x) = x + LN(W_1 gelu(W_2 gelu(... W_n x))), and the gradients of an inner loss, written out so that they are differentiable themselves.
-/// Depth 1 without residual and norm is a matrix, M(x) = W_1 x.
+/// M(x) = x + LN(W_1 gelu(W_2 gelu(... W_n x))), and the gradients of an inner loss, written out so that they are differentiable
+/// themselves. Depth 1 without residual and norm is a matrix, M(x) = W_1 x.
 /// </summary>
 public static class DeepNetwork
 {

@@ -4,9 +4,9 @@ using Loci.Numerics;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// Writes deep memories chunk by chunk (equations 30 and 34 to 36 of arXiv 2602.24281, signs as in Titans, arXiv 2501.00663) and reads them, in one fused operation:
-/// S_t = h_t S_{t-1} - e_t grad l, W_t = a_t W_{t-1} + S_t, with all gradients of a chunk taken at the weights that it starts with, each clipped. Gradients of the model reach
-/// every input through the inner ones.
+/// Writes deep memories chunk by chunk (equations 30 and 34 to 36 of arXiv 2602.24281, signs as in Titans, arXiv 2501.00663) and reads
+/// them, in one fused operation: S_t = h_t S_{t-1} - e_t grad l, W_t = a_t W_{t-1} + S_t, with all gradients of a chunk taken at the
+/// weights that it starts with, each clipped. Gradients of the model reach every input through the inner ones.
 /// </summary>
 public static class DeepScan
 {
@@ -26,7 +26,8 @@ public static class DeepScan
     /// <returns>The online reads M_t(q_t) and the cached states.</returns>
     /// <exception cref="ArgumentException">The shapes do not fit together.</exception>
     public static ScanResult Apply(
-        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain, DeepMemoryOptions options)
+        Tape tape, MemoryPlan plan, Tensor q, Tensor k, Tensor v, DeepMemoryGates gates, Tensor weights, Tensor? gain,
+        DeepMemoryOptions options)
     {
         var inputs = new DeepInputs(plan, q, k, v, gates, weights, gain, options);
         inputs.Check();

@@ -125,12 +125,16 @@ internal static unsafe partial class DeepScanKernel
                 var before = StateBefore(work, scratch, item, first, block, i, head);
                 LoadGates(work, scratch.Gates, chunk[0], chunk[1], head);
                 WriteKeys(work, scratch.Panels, before, k, work.V + (k - work.K), head, chunk[1], scratch.U);
-                Advance(work, scratch.Panels, scratch.Gates, before, Split(work, scratch.Inner + ((long)(i - block) * length)), k, chunk[1], scratch.U);
+                Advance(
+                    work, scratch.Panels, scratch.Gates, before, Split(work, scratch.Inner + ((long)(i - block) * length)), k, chunk[1],
+                    scratch.U);
             }
 
             for (var i = end - 1; i >= block; i--)
             {
-                ChunkBackward(work, scratch, work.Plan.Chunks + (i * MemoryPlan.ChunkFields), head, StateBefore(work, scratch, item, first, block, i, head), gradient, dGain, ref hasGradient);
+                ChunkBackward(
+                    work, scratch, work.Plan.Chunks + (i * MemoryPlan.ChunkFields), head,
+                    StateBefore(work, scratch, item, first, block, i, head), gradient, dGain, ref hasGradient);
             }
         }
     }
@@ -150,7 +154,8 @@ internal static unsafe partial class DeepScanKernel
     {
         ref var sum = ref *(WeightSum*)state;
         ref var work = ref sum.Scan;
-        int head = index / sum.Parts, start = index % sum.Parts * WeightPart, count = Math.Min(WeightPart, work.Network.WeightCount - start);
+        int head = index / sum.Parts, start = index % sum.Parts * WeightPart;
+        int count = Math.Min(WeightPart, work.Network.WeightCount - start);
         var destination = sum.Weights.Gradient + ((long)head * work.Network.WeightCount) + start;
         for (var item = 0; item < sum.Items; item++)
         {
@@ -173,7 +178,8 @@ internal static unsafe partial class DeepScanKernel
         : Split(work, scratch.Inner + ((long)(chunk - block - 1) * work.StateLength));
 
     private static void ChunkBackward(
-        in Work work, in BackwardScratch scratch, int* chunk, int head, in State state, in State gradient, float* dGain, ref bool hasGradient)
+        in Work work, in BackwardScratch scratch, int* chunk, int head, in State state, in State gradient, float* dGain,
+        ref bool hasGradient)
     {
         var network = work.Network;
         var gates = scratch.Gates;
@@ -219,11 +225,13 @@ internal static unsafe partial class DeepScanKernel
         KeysBackward(work, scratch, state, gradient, k, v, offset, head, rows, dGain);
         var gate = ((long)row * work.Heads) + head;
         gates.Backward(
-            rows, work.Heads, At(work.DRate, gate), work.AddRate, At(work.DLogDecay, gate), work.AddLogDecay, At(work.DMomentum, gate), work.AddMomentum);
+            rows, work.Heads, At(work.DRate, gate), work.AddRate, At(work.DLogDecay, gate), work.AddLogDecay, At(work.DMomentum, gate),
+            work.AddMomentum);
     }
 
     /// <summary>
-    /// Gradients through the state after the chunk: W' = A W + B S + H^T (c o D), S' = h S + H^T (s o D). The state's gradient becomes that of the state before it.
+    /// Gradients through the state after the chunk: W' = A W + B S + H^T (c o D), S' = h S + H^T (s o D). The state's gradient becomes that
+    /// of the state before it.
     /// </summary>
     private static void AdvanceBackward(in Work work, in BackwardScratch scratch, in State state, in State gradient, float* k, int rows)
     {
@@ -233,10 +241,13 @@ internal static unsafe partial class DeepScanKernel
         for (var layer = 0; layer < network.Depth; layer++)
         {
             var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
-            DirectionsBackward(scratch, layer, gates.LastWeight(rows), h, hStride, gradient.W + network.Offset(layer), gates.DC + ((long)last * rows), rows, false);
+            DirectionsBackward(
+                scratch, layer, gates.LastWeight(rows), h, hStride, gradient.W + network.Offset(layer), gates.DC + ((long)last * rows),
+                rows, false);
             if (gradient.S != null)
             {
-                DirectionsBackward(scratch, layer, gates.LastMomentum(rows), h, hStride, gradient.S + network.Offset(layer), gates.DS, rows, true);
+                DirectionsBackward(
+                    scratch, layer, gates.LastMomentum(rows), h, hStride, gradient.S + network.Offset(layer), gates.DS, rows, true);
             }
         }
 
@@ -278,7 +289,8 @@ internal static unsafe partial class DeepScanKernel
 
     /// <summary>Through M' = ... + H^T (w o D): T = H G, dD = w o T, dw = D . T, dH = (w o D) G^T.</summary>
     private static void DirectionsBackward(
-        in BackwardScratch scratch, int layer, float* weights, float* h, int hStride, float* dMatrix, float* dWeights, int rows, bool accumulate)
+        in BackwardScratch scratch, int layer, float* weights, float* h, int hStride, float* dMatrix, float* dWeights, int rows,
+        bool accumulate)
     {
         var network = scratch.Panels.Network;
         int input = network.In(layer), width = network.Out(layer);
@@ -292,7 +304,8 @@ internal static unsafe partial class DeepScanKernel
         }
 
         Blas1.ScaleRows(weights, direction, width, scratch.Scaled, width, rows, width);
-        MatrixProduct.MultiplySmall(false, true, rows, input, width, scratch.Scaled, width, dMatrix, width, scratch.DHiddenOf(layer), input, accumulate);
+        MatrixProduct.MultiplySmall(
+            false, true, rows, input, width, scratch.Scaled, width, dMatrix, width, scratch.DHiddenOf(layer), input, accumulate);
     }
 
     /// <summary>Gradients through the chunk's own reads, which are computed anew.</summary>
@@ -309,7 +322,8 @@ internal static unsafe partial class DeepScanKernel
             var (x, xStride) = QueryInput(scratch, layer, q, stride);
             var z = layer == last ? scratch.Normalized : scratch.U;
             Product(
-                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.OverlapOf(layer), scratch.P, scratch.Scaled);
+                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width,
+                scratch.OverlapOf(layer), scratch.P, scratch.Scaled);
             if (layer < last)
             {
                 DeepNetwork.Gelu(z, scratch.InputsOf(layer + 1), scratch.SlopesOf(layer + 1), null, rows * width);
@@ -350,7 +364,10 @@ internal static unsafe partial class DeepScanKernel
         }
     }
 
-    /// <summary>Gradients through online products whose inputs and outputs a soup mixed with those of cached states; their inputs' gradients are the soup's business.</summary>
+    /// <summary>
+    /// Gradients through online products whose inputs and outputs a soup mixed with those of cached states; their inputs' gradients are the
+    /// soup's business.
+    /// </summary>
     private static void MixedReadBackward(
         in Work work, in BackwardScratch scratch, in State state, in State gradient, float* q, float* k, int row, int rows, int head)
     {
@@ -368,7 +385,8 @@ internal static unsafe partial class DeepScanKernel
                 xStride = network.Hidden;
                 for (var t = 0; t < rows; t++)
                 {
-                    DeepNetwork.Gelu(work.Preactivations + at - network.Hidden + (t * stride), x + (t * network.Hidden), null, null, network.Hidden);
+                    DeepNetwork.Gelu(
+                        work.Preactivations + at - network.Hidden + (t * stride), x + (t * network.Hidden), null, null, network.Hidden);
                 }
             }
 
@@ -379,15 +397,18 @@ internal static unsafe partial class DeepScanKernel
 
             var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
             CausalProduct.Outer(rows, network.In(layer), x, xStride, h, hStride, scratch.OverlapOf(layer));
-            ProductBackward(work, scratch, layer, state, gradient, x, xStride, k, scratch.DZ, width, rows, scratch.Gates.HasDecay || state.S != null);
+            ProductBackward(
+                work, scratch, layer, state, gradient, x, xStride, k, scratch.DZ, width, rows, scratch.Gates.HasDecay || state.S != null);
         }
     }
 
     /// <summary>
-    /// Gradients of z = A o (x W) + B o (x S) + ((x H^T) o C) D. That of x goes to DX; without it, only what the gates need of it is computed.
+    /// Gradients of z = A o (x W) + B o (x S) + ((x H^T) o C) D. That of x goes to DX; without it, only what the gates need of it is
+    /// computed.
     /// </summary>
     private static void ProductBackward(
-        in Work work, in BackwardScratch scratch, int layer, in State state, in State gradient, float* x, int xStride, float* k, float* dz, int width, int rows, bool wantsInput)
+        in Work work, in BackwardScratch scratch, int layer, in State state, in State gradient, float* x, int xStride, float* k, float* dz,
+        int width, int rows, bool wantsInput)
     {
         var network = work.Network;
         var gates = scratch.Gates;
@@ -433,11 +454,13 @@ internal static unsafe partial class DeepScanKernel
         for (var t = 0; t < rows; t++)
         {
             var line = (long)t * rows;
-            float* overlap = scratch.OverlapOf(layer) + line, p = scratch.P + line, dp = scratch.DP + line, c = gates.C + line, dc = gates.DC + line;
+            float* overlap = scratch.OverlapOf(layer) + line, p = scratch.P + line, dp = scratch.DP + line, c = gates.C + line;
+            float* dc = gates.DC + line;
             for (var j = 0; j <= t; j += Lanes.Count)
             {
                 long count = t + 1 - j;
-                Vector<float> product = Lanes.Load(overlap + j, count), dProduct = Lanes.Load(dp + j, count), weight = Lanes.Load(c + j, count);
+                Vector<float> product = Lanes.Load(overlap + j, count), dProduct = Lanes.Load(dp + j, count);
+                Vector<float> weight = Lanes.Load(c + j, count);
                 Lanes.Store(Lanes.Load(dc + j, count) + (product * dProduct), dc + j, count);
                 Lanes.Store(product * weight, p + j, count);
                 Lanes.Store(dProduct * weight, dp + j, count);
@@ -459,7 +482,8 @@ internal static unsafe partial class DeepScanKernel
 
     /// <summary>Gradients through the directions of descent, down to keys, values and the state that the chunk starts with.</summary>
     private static void KeysBackward(
-        in Work work, in BackwardScratch scratch, in State state, in State gradient, float* k, float* v, long offset, int head, int rows, float* dGain)
+        in Work work, in BackwardScratch scratch, in State state, in State gradient, float* k, float* v, long offset, int head, int rows,
+        float* dGain)
     {
         var network = work.Network;
         ref readonly var panels = ref scratch.Panels;
@@ -472,7 +496,8 @@ internal static unsafe partial class DeepScanKernel
             var (x, xStride) = KeyInput(panels, layer, k, stride);
             for (var t = 0; t < rows; t++)
             {
-                float* delta = panels.DeltaOf(layer) + (t * width), dDelta = scratch.DDirectionOf(layer) + (t * width), h = x + ((long)t * xStride);
+                float* delta = panels.DeltaOf(layer) + (t * width), dDelta = scratch.DDirectionOf(layer) + (t * width);
+                float* h = x + ((long)t * xStride);
                 var scale = panels.ScaleOf(layer)[t];
                 var along = scale < 1 ? scale * Blas1.Dot(dDelta, delta, width) : 0;
                 Blas1.Scale(-scale, dDelta, dDelta, width);
@@ -490,8 +515,10 @@ internal static unsafe partial class DeepScanKernel
             int width = network.Out(layer), after = network.Out(layer + 1), next = network.Offset(layer + 1);
             float* dE = scratch.DX, dDelta = scratch.DDirectionOf(layer);
             Blas1.Multiply(dDelta, panels.SlopeOf(layer + 1), dE, rows * width);
-            MatrixProduct.MultiplySmall(false, false, rows, after, width, dE, width, state.W + next, after, scratch.DDirectionOf(layer + 1), after, true);
-            MatrixProduct.MultiplySmall(true, false, width, after, rows, dE, width, panels.DeltaOf(layer + 1), after, gradient.W + next, after, true);
+            MatrixProduct.MultiplySmall(
+                false, false, rows, after, width, dE, width, state.W + next, after, scratch.DDirectionOf(layer + 1), after, true);
+            MatrixProduct.MultiplySmall(
+                true, false, width, after, rows, dE, width, panels.DeltaOf(layer + 1), after, gradient.W + next, after, true);
 
             // dz of this layer through gelu', kept in the place of dDelta
             Blas1.Multiply(dDelta, scratch.Curvature + ((long)layer * panels.Rows * network.Hidden), dDelta, rows * width);
@@ -502,7 +529,8 @@ internal static unsafe partial class DeepScanKernel
         for (var t = 0; t < rows; t++)
         {
             network.LossGradientBackward(
-                panels.Normalized + (t * d), panels.Inverse[t], k + ((long)t * stride), v + ((long)t * stride), work.Gain + (head * d), scratch.DDirectionOf(last) + (t * d),
+                panels.Normalized + (t * d), panels.Inverse[t], k + ((long)t * stride), v + ((long)t * stride), work.Gain + (head * d),
+                scratch.DDirectionOf(last) + (t * d),
                 scratch.DZ + (t * d), scratch.DHiddenOf(0) + (t * d), dv + (t * d), dGain);
         }
 

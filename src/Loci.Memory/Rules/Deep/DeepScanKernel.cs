@@ -7,11 +7,12 @@ using static Loci.Numerics.CpuDevice;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// The chunked form of a deep memory. All gradients of a chunk are taken at the weights that it starts with, so that the weights at its row t are those weights, the momentum before
-/// the chunk and a weighted sum of the rows' rank-1 directions (see <see cref="DeepGates"/>), and a layer's product with an input x is
+/// The chunked form of a deep memory. All gradients of a chunk are taken at the weights that it starts with, so that the weights at its row
+/// t are those weights, the momentum before the chunk and a weighted sum of the rows' rank-1 directions (see <see cref="DeepGates"/>), and
+/// a layer's product with an input x is
 ///   x W_t = A_t x W + B_t x S + sum_{j at most t} c_tj (x . h_j) D_j:
-/// masked matrix products; no row's weights are ever formed. The backward pass runs the chunks in reverse and computes what it needs anew from the states
-/// kept every <see cref="DeepArguments.KeptEvery"/> chunks.
+/// masked matrix products; no row's weights are ever formed. The backward pass runs the chunks in reverse and computes what it needs anew
+/// from the states kept every <see cref="DeepArguments.KeptEvery"/> chunks.
 /// </summary>
 internal static unsafe partial class DeepScanKernel
 {
@@ -62,7 +63,9 @@ internal static unsafe partial class DeepScanKernel
 
         public readonly int RecordLength => Network.OutputCount + Network.HiddenCount;
 
-        /// <summary>Where the state before a chunk is kept. Distinct chunks that keep one have distinct places, the first one of an item among them.</summary>
+        /// <summary>
+        /// Where the state before a chunk is kept. Distinct chunks that keep one have distinct places, the first one of an item among them.
+        /// </summary>
         public readonly float* KeptAt(int item, int first, int chunk, int head) =>
             Kept + (((((long)(first / KeptEvery) + item + ((chunk - first) / KeptEvery)) * Heads) + head) * StateLength);
     }
@@ -170,7 +173,8 @@ internal static unsafe partial class DeepScanKernel
             current = next;
             if (slot >= 0)
             {
-                Blas1.Copy(current.W, work.States + ((((long)slot * work.Heads) + head) * work.Network.WeightCount), work.Network.WeightCount);
+                Blas1.Copy(
+                    current.W, work.States + ((((long)slot * work.Heads) + head) * work.Network.WeightCount), work.Network.WeightCount);
             }
         }
     }
@@ -204,19 +208,23 @@ internal static unsafe partial class DeepScanKernel
 
     internal static State Initial(in Work work, int head) => new() { W = work.Weights + ((long)head * work.Network.WeightCount) };
 
-    internal static State Split(in Work work, float* memory) => new() { W = memory, S = work.HasMomentum ? memory + work.Network.WeightCount : null };
+    internal static State Split(in Work work, float* memory) =>
+        new() { W = memory, S = work.HasMomentum ? memory + work.Network.WeightCount : null };
 
     internal static void LoadGates(in Work work, in DeepGates gates, int row, int rows, int head)
     {
         var index = ((long)row * work.Heads) + head;
         gates.Load(
-            work.Rate + index, work.LogDecay == null ? null : work.LogDecay + index, work.Momentum == null ? null : work.Momentum + index, rows, work.Heads);
+            work.Rate + index, work.LogDecay == null ? null : work.LogDecay + index,
+            work.Momentum == null ? null : work.Momentum + index, rows, work.Heads);
     }
 
     /// <summary>
-    /// The rows' directions of descent at the weights that the chunk starts with. Where wanted, curvature receives (delta W^T) o gelu'', by which a direction depends on its layer's input.
+    /// The rows' directions of descent at the weights that the chunk starts with. Where wanted, curvature receives (delta W^T) o gelu'', by
+    /// which a direction depends on its layer's input.
     /// </summary>
-    internal static void WriteKeys(in Work work, in Panels panels, in State state, float* k, float* v, int head, int rows, float* z, float* curvature = null)
+    internal static void WriteKeys(
+        in Work work, in Panels panels, in State state, float* k, float* v, int head, int rows, float* z, float* curvature = null)
     {
         var network = work.Network;
         var gain = work.Gain + (head * network.Width);
@@ -226,11 +234,13 @@ internal static unsafe partial class DeepScanKernel
             int width = network.Out(layer);
             var (x, xStride) = KeyInput(panels, layer, k, stride);
             var end = layer == last ? panels.Normalized : z;
-            MatrixProduct.MultiplySmall(false, false, rows, width, network.In(layer), x, xStride, state.W + network.Offset(layer), width, end, width, false);
+            MatrixProduct.MultiplySmall(
+                false, false, rows, width, network.In(layer), x, xStride, state.W + network.Offset(layer), width, end, width, false);
             if (layer < last)
             {
                 DeepNetwork.Gelu(
-                    z, panels.HiddenOf(layer + 1), panels.SlopeOf(layer + 1), curvature == null ? null : curvature + ((long)layer * panels.Rows * network.Hidden), rows * width);
+                    z, panels.HiddenOf(layer + 1), panels.SlopeOf(layer + 1),
+                    curvature == null ? null : curvature + ((long)layer * panels.Rows * network.Hidden), rows * width);
             }
         }
 
@@ -246,7 +256,8 @@ internal static unsafe partial class DeepScanKernel
             // delta [rows, out] = (delta W^T) o gelu'
             int width = network.Out(layer), after = network.Out(layer + 1);
             MatrixProduct.MultiplySmall(
-                false, true, rows, width, after, panels.DeltaOf(layer + 1), after, state.W + network.Offset(layer + 1), after, panels.DeltaOf(layer), width, false);
+                false, true, rows, width, after, panels.DeltaOf(layer + 1), after, state.W + network.Offset(layer + 1), after,
+                panels.DeltaOf(layer), width, false);
             if (curvature != null)
             {
                 var bend = curvature + ((long)layer * panels.Rows * network.Hidden);
@@ -282,7 +293,8 @@ internal static unsafe partial class DeepScanKernel
             var width = network.Out(layer);
             var (h, hStride) = KeyInput(scratch.Panels, layer, k, work.Stride);
             Product(
-                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width, scratch.P, scratch.P, scratch.X);
+                network, layer, state, scratch.Gates, rows, x, xStride, h, hStride, scratch.Panels.DirectionOf(layer), width, z, width,
+                scratch.P, scratch.P, scratch.X);
             if (layer < network.Depth - 1)
             {
                 DeepNetwork.Gelu(z, scratch.Y, null, null, rows * width);
@@ -293,7 +305,8 @@ internal static unsafe partial class DeepScanKernel
 
         for (var t = 0; t < rows; t++)
         {
-            _ = network.Output(z + (t * network.Width), q + ((long)t * work.Stride), work.Gain + (head * network.Width), y + ((long)t * work.Stride));
+            _ = network.Output(
+                z + (t * network.Width), q + ((long)t * work.Stride), work.Gain + (head * network.Width), y + ((long)t * work.Stride));
         }
     }
 
@@ -301,7 +314,8 @@ internal static unsafe partial class DeepScanKernel
     /// One layer's product at the weights of every row: z = A o (x W) + B o (x S) + ((x H^T) o C) D. Overlap keeps x H^T; it may be P.
     /// </summary>
     internal static void Product(
-        in DeepNetwork network, int layer, in State state, in DeepGates gates, int rows, float* x, int xStride, float* h, int hStride, float* direction, int directionStride,
+        in DeepNetwork network, int layer, in State state, in DeepGates gates, int rows, float* x, int xStride, float* h, int hStride,
+        float* direction, int directionStride,
         float* z, int zStride, float* overlap, float* p, float* scaled)
     {
         int input = network.In(layer), width = network.Out(layer), offset = network.Offset(layer);
@@ -328,7 +342,8 @@ internal static unsafe partial class DeepScanKernel
     }
 
     /// <summary>The state after a chunk; it may take the place of the one before.</summary>
-    internal static void Advance(in Work work, in Panels panels, in DeepGates gates, in State before, in State after, float* k, int rows, float* scaled)
+    internal static void Advance(
+        in Work work, in Panels panels, in DeepGates gates, in State before, in State after, float* k, int rows, float* scaled)
     {
         var network = work.Network;
         var last = rows - 1;
@@ -342,7 +357,8 @@ internal static unsafe partial class DeepScanKernel
             WeightedOuter(gates.LastWeight(rows), h, hStride, input, panels.DirectionOf(layer), width, after.W + offset, rows, scaled);
             if (after.S != null)
             {
-                WeightedOuter(gates.LastMomentum(rows), h, hStride, input, panels.DirectionOf(layer), width, after.S + offset, rows, scaled);
+                WeightedOuter(
+                    gates.LastMomentum(rows), h, hStride, input, panels.DirectionOf(layer), width, after.S + offset, rows, scaled);
             }
         }
     }
@@ -399,12 +415,15 @@ internal static unsafe partial class DeepScanKernel
             var record = work.Records + ((row + t) * stride) + (head * length);
             for (var layer = 0; layer < network.Depth; layer++)
             {
-                Blas1.Copy(panels.DirectionOf(layer) + (t * network.Out(layer)), record + ((long)layer * network.Hidden), network.Out(layer));
+                Blas1.Copy(
+                    panels.DirectionOf(layer) + (t * network.Out(layer)), record + ((long)layer * network.Hidden), network.Out(layer));
             }
 
             for (var layer = 1; layer < network.Depth; layer++)
             {
-                Blas1.Copy(panels.HiddenOf(layer) + (t * network.Hidden), record + network.OutputCount + ((long)(layer - 1) * network.Hidden), network.Hidden);
+                Blas1.Copy(
+                    panels.HiddenOf(layer) + (t * network.Hidden), record + network.OutputCount + ((long)(layer - 1) * network.Hidden),
+                    network.Hidden);
             }
         }
     }

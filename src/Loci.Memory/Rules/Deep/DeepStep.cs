@@ -27,8 +27,8 @@ internal struct DeepStepArguments
 }
 
 /// <summary>
-/// The step form of a deep memory, one head at a time: S = h S + e D, W = a W + S, o = M(q), where D is the direction at the weights that the chunk started
-/// with.
+/// The step form of a deep memory, one head at a time: S = h S + e D, W = a W + S, o = M(q), where D is the direction at the weights that
+/// the chunk started with.
 /// </summary>
 internal readonly unsafe struct DeepStep : IKernel<DeepStepArguments>
 {
@@ -103,7 +103,8 @@ internal readonly unsafe struct DeepStep : IKernel<DeepStepArguments>
             }
 
             var offset = ((long)first * scan.Stride) + (head * network.Width);
-            DeepScanKernel.WriteKeys(scan, scratch.Panels, new DeepScanKernel.State { W = start }, scan.K + offset, scan.V + offset, head, rows, scratch.X);
+            DeepScanKernel.WriteKeys(
+                scan, scratch.Panels, new DeepScanKernel.State { W = start }, scan.K + offset, scan.V + offset, head, rows, scratch.X);
             for (var t = 0; t < rows; t++)
             {
                 WriteAndRead(work, scratch, weights, steps, first, t, head);
@@ -138,7 +139,9 @@ internal readonly unsafe struct DeepStep : IKernel<DeepStepArguments>
             for (var i = 0; i < network.In(layer); i++)
             {
                 var line = at + ((long)i * width);
-                Row(weights + line, steps == null ? null : steps + line, direction, width, decay, momentum, scan.Rate[gate] * h[i], isRead ? x[i] : 0, isRead ? z : null);
+                Row(
+                    weights + line, steps == null ? null : steps + line, direction, width, decay, momentum, scan.Rate[gate] * h[i],
+                    isRead ? x[i] : 0, isRead ? z : null);
             }
 
             if (isRead && layer < network.Depth - 1)
@@ -172,7 +175,8 @@ internal readonly unsafe struct DeepStep : IKernel<DeepStepArguments>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Move(
-        float* w, float* s, float* direction, Vector<float> decays, Vector<float> momenta, Vector<float> steps, Vector<float> factors, float* z, long left)
+        float* w, float* s, float* direction, Vector<float> decays, Vector<float> momenta, Vector<float> steps, Vector<float> factors,
+        float* z, long left)
     {
         var change = steps * Lanes.Load(direction, left);
         if (s != null)

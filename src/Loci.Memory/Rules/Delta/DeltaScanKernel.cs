@@ -7,9 +7,10 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.Delta;
 
 /// <summary>
-/// The chunked form of the delta rule N_t = a_t (I - beta_t k_t^T k_t) N_{t-1} + beta_t k_t^T v_t (rows as vectors, states transposed). With the corrections
-/// y_t = v_t - a_t k_t N_{t-1} and u_t = beta_t y_t it is the decaying memory N_t = a_t N_{t-1} + k_t^T u_t. Inside a chunk entered with the state N, with
-/// G_t = log a_1 + ... + log a_t, the corrections solve a unit lower triangular system, all columns of the values at once:
+/// The chunked form of the delta rule N_t = a_t (I - beta_t k_t^T k_t) N_{t-1} + beta_t k_t^T v_t (rows as vectors, states transposed).
+/// With the corrections y_t = v_t - a_t k_t N_{t-1} and u_t = beta_t y_t it is the decaying memory N_t = a_t N_{t-1} + k_t^T u_t. Inside a
+/// chunk entered with the state N, with G_t = log a_1 + ... + log a_t, the corrections solve a unit lower triangular system, all columns of
+/// the values at once:
 ///   y_t = v_t - exp(G_t) k_t N - sum_{j less than t} L_tj u_j,  L_tj = exp(G_t - G_j) (k_t . k_j),
 ///   o_t = exp(G_t) q_t N + sum_{j at most t} exp(G_t - G_j) (q_t . k_j) u_j,  N' = exp(G_c) N + sum_j exp(G_c - G_j) k_j^T u_j.
 /// </summary>
@@ -297,7 +298,9 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
         };
     }
 
-    /// <summary>Products of decays, carried from row to row: nothing is divided, and strong decays take no precision from weak ones after them.</summary>
+    /// <summary>
+    /// Products of decays, carried from row to row: nothing is divided, and strong decays take no precision from weak ones after them.
+    /// </summary>
     private static void LoadGates(in Work work, int row, int rows, int head, int c, in Gates gates)
     {
         var reach = 1f;
@@ -350,7 +353,9 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
         Substitute(l, c, gates.Beta, y, u, rows, d);
     }
 
-    /// <summary>Turns the right sides in y into the solution of y_t = right_t + sum_{j less than t} l_tj u_j, u_t = beta_t y_t; y may be u.</summary>
+    /// <summary>
+    /// Turns the right sides in y into the solution of y_t = right_t + sum_{j less than t} l_tj u_j, u_t = beta_t y_t; y may be u.
+    /// </summary>
     private static void Substitute(float* l, int c, float* beta, float* y, float* u, int rows, int d)
     {
         for (var first = 0; first < rows; first += Block)
@@ -366,12 +371,16 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
                 var column = 0;
                 for (; column <= d - Lanes.Count; column += Lanes.Count)
                 {
-                    SubstituteAt(l + (t * c) + first, 1, t - first, u + (first * d) + column, d, beta[t], y + (t * d) + column, u + (t * d) + column, Lanes.Count);
+                    SubstituteAt(
+                        l + (t * c) + first, 1, t - first, u + (first * d) + column, d, beta[t], y + (t * d) + column, u + (t * d) + column,
+                        Lanes.Count);
                 }
 
                 if (column < d)
                 {
-                    SubstituteAt(l + (t * c) + first, 1, t - first, u + (first * d) + column, d, beta[t], y + (t * d) + column, u + (t * d) + column, d - column);
+                    SubstituteAt(
+                        l + (t * c) + first, 1, t - first, u + (first * d) + column, d, beta[t], y + (t * d) + column, u + (t * d) + column,
+                        d - column);
                 }
             }
         }
@@ -395,12 +404,14 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
                 float* factors = l + ((j + 1) * c) + j, solved = dx + ((j + 1) * d);
                 for (; column <= d - Lanes.Count; column += Lanes.Count)
                 {
-                    SubstituteAt(factors, c, past - 1 - j, solved + column, d, beta[j], dr + (j * d) + column, dx + (j * d) + column, Lanes.Count);
+                    SubstituteAt(
+                        factors, c, past - 1 - j, solved + column, d, beta[j], dr + (j * d) + column, dx + (j * d) + column, Lanes.Count);
                 }
 
                 if (column < d)
                 {
-                    SubstituteAt(factors, c, past - 1 - j, solved + column, d, beta[j], dr + (j * d) + column, dx + (j * d) + column, d - column);
+                    SubstituteAt(
+                        factors, c, past - 1 - j, solved + column, d, beta[j], dr + (j * d) + column, dx + (j * d) + column, d - column);
                 }
             }
         }
@@ -408,7 +419,8 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
 
     /// <summary>right += sum of factors times solved rows; scaled = beta times that.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void SubstituteAt(float* factors, int step, int count, float* solved, int d, float beta, float* right, float* scaled, int left)
+    private static void SubstituteAt(
+        float* factors, int step, int count, float* solved, int d, float beta, float* right, float* scaled, int left)
     {
         var sum = Lanes.Load(right, left);
         for (var i = 0; i < count; i++)
@@ -456,7 +468,9 @@ internal readonly unsafe struct DeltaScanKernel : IMatrixScan
         }
     }
 
-    /// <summary>Gradient of G behind row t of a matrix with a factor exp(G_t - G_j), from the row and its gradient, left of the diagonal.</summary>
+    /// <summary>
+    /// Gradient of G behind row t of a matrix with a factor exp(G_t - G_j), from the row and its gradient, left of the diagonal.
+    /// </summary>
     private static void DecayGradient(float* line, float* dLine, int t, float* dG)
     {
         var total = 0f;

@@ -1,8 +1,8 @@
 namespace Loci.Reference;
 
 /// <summary>
-/// The memory of RWKV-5.2 (Peng et al. 2404.05892, section 4): S_t = S_(t-1) diag(w) + v_t k_t^T. A cached state is read as S q; the online read of token t is
-/// (S_(t-1) + v_t (u o k_t)^T) q_t, which is not a read of S_t. S is [dv, dk].
+/// The memory of RWKV-5.2 (Peng et al. 2404.05892, section 4): S_t = S_(t-1) diag(w) + v_t k_t^T. A cached state is read as S q; the online
+/// read of token t is (S_(t-1) + v_t (u o k_t)^T) q_t, which is not a read of S_t. S is [dv, dk].
 /// </summary>
 /// <param name="k">[tokens][dk]</param>
 /// <param name="v">[tokens][dv]</param>

@@ -22,8 +22,8 @@ internal struct Rwkv5StepArguments
 }
 
 /// <summary>
-/// The step form of RWKV-5.2's memory, one head at a time: o = q (N + diag(u) k^T v), N = diag(alpha) N + k^T v, in one pass over the state.
-/// The row itself is read through u, not through what it leaves in the state.
+/// The step form of RWKV-5.2's memory, one head at a time: o = q (N + diag(u) k^T v), N = diag(alpha) N + k^T v, in one pass over the
+/// state. The row itself is read through u, not through what it leaves in the state.
 /// </summary>
 internal readonly unsafe struct Rwkv5Step : IKernel<Rwkv5StepArguments>
 {

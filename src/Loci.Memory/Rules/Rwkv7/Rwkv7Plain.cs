@@ -1,8 +1,8 @@
 namespace Loci.Reference;
 
 /// <summary>
-/// The memory of RWKV-7 (Peng et al. 2503.14456, section 3): S_t = S_(t-1) (diag(w_t) - c_t (e_t o c_t)^T) + v_t k_t^T with removal keys c of unit length and rates e, read as
-/// S q. S is [dv, dk].
+/// The memory of RWKV-7 (Peng et al. 2503.14456, section 3): S_t = S_(t-1) (diag(w_t) - c_t (e_t o c_t)^T) + v_t k_t^T with removal keys c
+/// of unit length and rates e, read as S q. S is [dv, dk].
 /// </summary>
 /// <param name="k">[tokens][dk]</param>
 /// <param name="v">[tokens][dv]</param>

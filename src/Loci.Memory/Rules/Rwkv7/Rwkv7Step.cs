@@ -23,7 +23,8 @@ internal struct Rwkv7StepArguments
 }
 
 /// <summary>
-/// The step form of RWKV-7's memory, one head at a time: N = diag(alpha) N - (e o c)^T (c N) + k^T v with removal key c and rate e, o = q N.
+/// The step form of RWKV-7's memory, one head at a time: N = diag(alpha) N - (e o c)^T (c N) + k^T v with removal key c and rate e, o = q
+/// N.
 /// </summary>
 internal readonly unsafe struct Rwkv7Step : IKernel<Rwkv7StepArguments>
 {

@@ -21,12 +21,20 @@ public static class RateDecay
         ArgumentNullException.ThrowIfNull(logRate);
         if (logRate.Shape != new Shape(stepSize.Columns))
         {
-            throw new ArgumentException($"Step sizes {stepSize.Shape} take log rates of shape [{stepSize.Columns}], not {logRate.Shape}.", nameof(logRate));
+            throw new ArgumentException(
+                $"Step sizes {stepSize.Shape} take log rates of shape [{stepSize.Columns}], not {logRate.Shape}.", nameof(logRate));
         }
 
         var record = tape.IsRecording && (stepSize.RequiresGradient || logRate.RequiresGradient);
         var y = tape.NewOutput(stepSize.Shape, record);
-        var arguments = new RateDecayArguments { Rows = stepSize.Rows, Columns = stepSize.Columns, StepSize = stepSize, LogRate = logRate, Output = y };
+        var arguments = new RateDecayArguments
+        {
+            Rows = stepSize.Rows,
+            Columns = stepSize.Columns,
+            StepSize = stepSize,
+            LogRate = logRate,
+            Output = y,
+        };
         tape.Device.Launch<RateDecayKernel.Forward, RateDecayArguments>(arguments);
         if (record)
         {

@@ -5,8 +5,9 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.ScalarGated;
 
 /// <summary>
-/// Merges of neighbouring states of an additive memory, for logarithmic segments written independently: with E the end of the destination's segment and f
-/// the first row after the source's, destination += exp(log a_f + ... + log a_E) source + exp(log a_{f+1} + ... + log a_E) b_f k_{f-1} v_{f-1}^T.
+/// Merges of neighbouring states of an additive memory, for logarithmic segments written independently: with E the end of the destination's
+/// segment and f the first row after the source's, destination += exp(log a_f + ... + log a_E) source + exp(log a_{f+1} + ... + log a_E)
+/// b_f k_{f-1} v_{f-1}^T.
 /// </summary>
 internal static unsafe class ScalarGatedMerge
 {

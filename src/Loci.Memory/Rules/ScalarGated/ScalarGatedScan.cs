@@ -4,8 +4,9 @@ using Loci.Numerics;
 namespace Loci.Memory.Rules.ScalarGated;
 
 /// <summary>
-/// Writes a matrix memory M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T chunk by chunk and reads its online state, o_t = M_t q_t, in one fused
-/// operation (equations 4, 12 and 28 of arXiv 2602.24281). Gates left out stand for a = 1, b = 0, l = 1: plain linear attention.
+/// Writes a matrix memory M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T chunk by chunk and reads its online state, o_t = M_t
+/// q_t, in one fused operation (equations 4, 12 and 28 of arXiv 2602.24281). Gates left out stand for a = 1, b = 0, l = 1: plain linear
+/// attention.
 /// </summary>
 public static class ScalarGatedScan
 {

@@ -6,10 +6,12 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.ScalarGated;
 
 /// <summary>
-/// The chunked form of a matrix memory with scalar gates. Inside a chunk whose first row is 1, with L_t = log a_2 + ... + log a_t and the state
-/// N~ = a_1 N + b_1 k_0 v_0^T (N before the chunk, row 0 the row before it), row t reads
-///   o_t = exp(L_t) q_t N~ + sum_{j at most t} D_tj (q_t . k_j) v_j,  D_tj = exp(L_t - L_j) l_j + [j less than t] exp(L_t - L_{j+1}) b_{j+1},
-/// and the state after the chunk is exp(L_c) N~ + sum_j w_j k_j v_j^T with w_j = D_cj. Only differences that are at most 0 are exponentiated.
+/// The chunked form of a matrix memory with scalar gates. Inside a chunk whose first row is 1, with L_t = log a_2 + ... + log a_t and the
+/// state N~ = a_1 N + b_1 k_0 v_0^T (N before the chunk, row 0 the row before it), row t reads
+///   o_t = exp(L_t) q_t N~ + sum_{j at most t} D_tj (q_t . k_j) v_j,  D_tj = exp(L_t - L_j) l_j + [j less than t] exp(L_t - L_{j+1})
+///   b_{j+1},
+/// and the state after the chunk is exp(L_c) N~ + sum_j w_j k_j v_j^T with w_j = D_cj. Only differences that are at most 0 are
+/// exponentiated.
 /// </summary>
 internal readonly unsafe struct ScalarGatedScanKernel : IMatrixScan
 {
@@ -42,16 +44,13 @@ internal readonly unsafe struct ScalarGatedScanKernel : IMatrixScan
     {
         var work = new Work(arguments);
         device.Workers.For(arguments.Plan.ItemCount * arguments.Heads, &WriteItem, &work);
-        if (arguments.Plan.Merges.Count > 0)
-        {
-            device.Workers.For(arguments.Plan.SequenceCount * arguments.Heads, &ScalarGatedMerge.Forward, &work);
-        }
+        device.Workers.For(arguments.MergeCount, &ScalarGatedMerge.Forward, &work);
     }
 
     public static void Backward(CpuDevice device, in ScanArguments arguments)
     {
         var work = new Work(arguments);
-        var merges = arguments.Plan.Merges.Count > 0 && !arguments.States.Gradient.IsEmpty ? arguments.Plan.SequenceCount * arguments.Heads : 0;
+        var merges = arguments.States.Gradient.IsEmpty ? 0 : arguments.MergeCount;
         device.Workers.For(merges, &ScalarGatedMerge.PropagateBackward, &work);
         device.Workers.For(arguments.Plan.ItemCount * arguments.Heads, &ItemBackward, &work);
         if (work.IsGated)
@@ -404,7 +403,8 @@ internal readonly unsafe struct ScalarGatedScanKernel : IMatrixScan
     {
         for (var j = 0; j < count; j += Vector<float>.Count)
         {
-            Vector.Store(VectorMath.Exp(Vector.Min(Vector.Load(source + j) - new Vector<float>(shift), Vector<float>.Zero)), destination + j);
+            Vector.Store(
+                VectorMath.Exp(Vector.Min(Vector.Load(source + j) - new Vector<float>(shift), Vector<float>.Zero)), destination + j);
         }
     }
 

@@ -21,7 +21,7 @@ internal struct ScalarGatedStepArguments
     public bool IsFirstOfSegment;                // the tail starts anew
     public bool WindowReachesBack;               // whether the first row's b applies to the row before it
     public DeviceSpan<float> State;              // [H, d, d]
-    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row times the later decays, [H]
+    public DeviceSpan<float> Tail;               // sums of log a since the segment's start, [H]; b of its first row, decayed since, [H]
     public DeviceSpan<float> Output;             // M_t q_t, [rows, H*d]
 }
 
@@ -74,7 +74,8 @@ internal readonly unsafe struct ScalarGatedStep : IKernel<ScalarGatedStepArgumen
         }
     }
 
-    private static void Row(float* n, float* q, float* k, float* v, float* k0, float* v0, float* o, int d, float decay, float previous, float write)
+    private static void Row(
+        float* n, float* q, float* k, float* v, float* k0, float* v0, float* o, int d, float decay, float previous, float write)
     {
         Blas1.Zero(o, d);
         for (var x = 0; x < d; x++)

@@ -5,8 +5,8 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.VectorGated;
 
 /// <summary>
-/// Merges of neighbouring states of a memory with a decay for every key dimension: with f the first row after the source's segment and E the end of the
-/// destination's, destination += diag(exp(log alpha_f + ... + log alpha_E)) source.
+/// Merges of neighbouring states of a memory with a decay for every key dimension: with f the first row after the source's segment and E
+/// the end of the destination's, destination += diag(exp(log alpha_f + ... + log alpha_E)) source.
 /// </summary>
 internal static unsafe class VectorGatedMerge
 {

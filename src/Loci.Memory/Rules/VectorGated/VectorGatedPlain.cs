@@ -1,7 +1,8 @@
 namespace Loci.Reference;
 
 /// <summary>
-/// Linear attention with one decay per key dimension (Yang et al. 2312.06635): S_t = S_(t-1) diag(alpha_t) + v_t k_t^T, read as S q. S is [dv, dk].
+/// Linear attention with one decay per key dimension (Yang et al. 2312.06635): S_t = S_(t-1) diag(alpha_t) + v_t k_t^T, read as S q. S is
+/// [dv, dk].
 /// </summary>
 /// <param name="k">[tokens][dk]</param>
 /// <param name="v">[tokens][dv]</param>

@@ -4,8 +4,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Rules.VectorGated;
 
 /// <summary>
-/// Writes a matrix memory with a decay for every key dimension, S_t = S_{t-1} diag(alpha_t) + v_t k_t^T, chunk by chunk and reads its online state,
-/// o_t = S_t q_t, in one fused operation (gated linear attention, Yang et al., arXiv 2312.06635).
+/// Writes a matrix memory with a decay for every key dimension, S_t = S_{t-1} diag(alpha_t) + v_t k_t^T, chunk by chunk and reads its
+/// online state, o_t = S_t q_t, in one fused operation (gated linear attention, Yang et al., arXiv 2312.06635).
 /// </summary>
 public static class VectorGatedScan
 {

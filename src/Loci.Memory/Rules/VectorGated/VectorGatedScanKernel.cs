@@ -7,11 +7,12 @@ using Loci.Numerics.Kernels;
 namespace Loci.Memory.Rules.VectorGated;
 
 /// <summary>
-/// The chunked form of N_t = diag(alpha_t) N_{t-1} + k_t^T v_t with a decay for every key dimension. The state is carried from block to block of at most 16 rows
-/// inside a chunk. Inside a block entered with N, with R_t = alpha_1 o ... o alpha_t and E_tj = alpha_{j+1} o ... o alpha_t,
+/// The chunked form of N_t = diag(alpha_t) N_{t-1} + k_t^T v_t with a decay for every key dimension. The state is carried from block to
+/// block of at most 16 rows inside a chunk. Inside a block entered with N, with R_t = alpha_1 o ... o alpha_t and E_tj = alpha_{j+1} o ...
+/// o alpha_t,
 ///   o_t = (q_t o R_t) N + sum_{j at most t} P_tj v_j,  P_tj = q_t . (k_j o E_tj),  N' = diag(R_c) N + sum_j (k_j o E_cj)^T v_j.
-/// Products of decays are carried from row to row, so that nothing but log alpha itself is ever exponentiated: no quotient of decays, no positive exponent.
-/// Smaller blocks cost fewer multiplications but feed the matrix products worse; 16 rows balance the two.
+/// Products of decays are carried from row to row, so that nothing but log alpha itself is ever exponentiated: no quotient of decays, no
+/// positive exponent. Smaller blocks cost fewer multiplications but feed the matrix products worse; 16 rows balance the two.
 /// </summary>
 internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
 {
@@ -39,16 +40,13 @@ internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
     {
         var work = new Work(arguments);
         device.Workers.For(arguments.Plan.ItemCount * arguments.Heads, &WriteItem, &work);
-        if (arguments.Plan.Merges.Count > 0)
-        {
-            device.Workers.For(arguments.Plan.SequenceCount * arguments.Heads, &VectorGatedMerge.Forward, &work);
-        }
+        device.Workers.For(arguments.MergeCount, &VectorGatedMerge.Forward, &work);
     }
 
     public static void Backward(CpuDevice device, in ScanArguments arguments)
     {
         var work = new Work(arguments);
-        var merges = arguments.Plan.Merges.Count > 0 && !arguments.States.Gradient.IsEmpty ? arguments.Plan.SequenceCount * arguments.Heads : 0;
+        var merges = arguments.States.Gradient.IsEmpty ? 0 : arguments.MergeCount;
         device.Workers.For(merges, &VectorGatedMerge.PropagateBackward, &work);
         device.Workers.For(arguments.Plan.ItemCount * arguments.Heads, &ItemBackward, &work);
         device.Workers.For(merges, &VectorGatedMerge.InputBackward, &work);
@@ -222,8 +220,9 @@ internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
     }
 
     /// <summary>
-    /// Takes the keys of a block from row to row under the decays and fills all of <see cref="Rows"/>, without Queries and P where they are not wanted.
-    /// Given dP, it also sums what the queries receive through P from the rows before them: pairs_t = sum_{j less than t} dP_tj k_j o E_tj.
+    /// Takes the keys of a block from row to row under the decays and fills all of <see cref="Rows"/>, without Queries and P where they are
+    /// not wanted. Given dP, it also sums what the queries receive through P from the rows before them: pairs_t = sum_{j less than t} dP_tj
+    /// k_j o E_tj.
     /// </summary>
     private static void Decay(
         in Rows block, float* q, float* k, float* logDecay, int stride, int count, int d, bool reads, float* dP, float* pairs)
@@ -235,12 +234,16 @@ internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
             var x = 0;
             for (; x <= d - Lanes.Count; x += Lanes.Count)
             {
-                StartRow(logDecay + row + x, reads ? q + row + x : null, t == 0 ? null : reach - d + x, alpha + x, reach + x, block.Queries + (t * d) + x, Lanes.Count);
+                StartRow(
+                    logDecay + row + x, reads ? q + row + x : null, t == 0 ? null : reach - d + x, alpha + x, reach + x,
+                    block.Queries + (t * d) + x, Lanes.Count);
             }
 
             if (x < d)
             {
-                StartRow(logDecay + row + x, reads ? q + row + x : null, t == 0 ? null : reach - d + x, alpha + x, reach + x, block.Queries + (t * d) + x, d - x);
+                StartRow(
+                    logDecay + row + x, reads ? q + row + x : null, t == 0 ? null : reach - d + x, alpha + x, reach + x,
+                    block.Queries + (t * d) + x, d - x);
             }
 
             if (!reads)
@@ -355,17 +358,22 @@ internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
     {
         var factor = new Vector<float>(diagonal);
         Vector<float> q = Lanes.Load(work.Scan.Q + index, left), k = Lanes.Load(work.Scan.K + index, left);
-        Lanes.Store(Vector.MultiplyAddEstimate(factor, k, Lanes.Load(dQueries + i, left) + Lanes.Load(pairsQ + i, left)), work.Scan.DQ + index, left, work.Scan.AddQ);
-        Lanes.Store(Vector.MultiplyAddEstimate(factor, q, Lanes.Load(dKeys + i, left) + Lanes.Load(pairsK + i, left)), work.Scan.DK + index, left, work.Scan.AddK);
+        Lanes.Store(
+            Vector.MultiplyAddEstimate(factor, k, Lanes.Load(dQueries + i, left) + Lanes.Load(pairsQ + i, left)), work.Scan.DQ + index,
+            left, work.Scan.AddQ);
+        Lanes.Store(
+            Vector.MultiplyAddEstimate(factor, q, Lanes.Load(dKeys + i, left) + Lanes.Load(pairsK + i, left)), work.Scan.DK + index, left,
+            work.Scan.AddK);
     }
 
     /// <summary>
-    /// Gradient of log alpha_i. A query's read of the entering state carries alpha_i for i at most t: summed from the end. A key's share of the leaving state
-    /// carries it for i after j: summed from the start. A pair (t, j) carries it for i from j + 1 to t: a difference that moves from row to row; pairs on the
-    /// diagonal carry nothing and stay out of it, so that strong decays leave no rounding behind.
+    /// Gradient of log alpha_i. A query's read of the entering state carries alpha_i for i at most t: summed from the end. A key's share of
+    /// the leaving state carries it for i after j: summed from the start. A pair (t, j) carries it for i from j + 1 to t: a difference that
+    /// moves from row to row; pairs on the diagonal carry nothing and stay out of it, so that strong decays leave no rounding behind.
     /// </summary>
     private static void Gates(
-        in Work work, long offset, int count, int d, float* dQueries, float* dKeys, float* pairsQ, float* pairsK, float* suffix, float* prefix)
+        in Work work, long offset, int count, int d, float* dQueries, float* dKeys, float* pairsQ, float* pairsK, float* suffix,
+        float* prefix)
     {
         if (work.LogDecay.Gradient == null)
         {
@@ -406,7 +414,8 @@ internal readonly unsafe struct VectorGatedScanKernel : IMatrixScan
         in Work work, long index, int i, float* dQueries, float* dKeys, float* pairsQ, float* pairsK, float* suffix, int left)
     {
         Vector<float> q = Lanes.Load(work.Scan.Q + index, left), k = Lanes.Load(work.Scan.K + index, left);
-        var sum = Lanes.Load(suffix, left) + (q * (Lanes.Load(dQueries + i, left) + Lanes.Load(pairsQ + i, left))) - (k * Lanes.Load(pairsK + i, left));
+        var sum = Lanes.Load(suffix, left)
+            + (q * (Lanes.Load(dQueries + i, left) + Lanes.Load(pairsQ + i, left))) - (k * Lanes.Load(pairsK + i, left));
         Lanes.Store(sum, suffix, left);
         Lanes.Store(sum + Lanes.Load(dKeys + i, left), work.LogDecay.Gradient + index, left, work.LogDecay.Accumulates);
     }

@@ -69,7 +69,8 @@ internal readonly unsafe struct VectorGatedStep : IKernel<VectorGatedStepArgumen
         var output = Vector<float>.Zero;
         for (var x = 0; x < d; x++)
         {
-            var value = Vector.FusedMultiplyAdd(new Vector<float>(k[x]), v, new Vector<float>(alpha[x]) * Lanes.Load(state + (x * d), left));
+            var value = Vector.FusedMultiplyAdd(
+                new Vector<float>(k[x]), v, new Vector<float>(alpha[x]) * Lanes.Load(state + (x * d), left));
             Lanes.Store(value, state + (x * d), left);
             output = Vector.FusedMultiplyAdd(new Vector<float>(q[x]), value, output);
         }
