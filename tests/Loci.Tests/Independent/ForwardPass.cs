@@ -1,4 +1,8 @@
 using System.Text.Json;
+using Loci.Memory.Aggregations;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules.Deep;
+using Loci.Memory.Rules.ScalarGated;
 using static Loci.Tests.Independent.Algebra;
 
 namespace Loci.Tests.Independent;

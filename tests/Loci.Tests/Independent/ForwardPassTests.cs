@@ -1,5 +1,7 @@
-using Loci.Caching;
-using Loci.Memories;
+using Loci.Memory;
+using Loci.Memory.Routing;
+using Loci.Memory.Rules;
+using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Data;
@@ -15,13 +17,13 @@ public sealed class ForwardPassTests : IDisposable
 
     private readonly TemporaryFolder _folder = new();
 
-    public static TheoryData<string, AggregationKind, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
+    public static TheoryData<string, string, SegmentKind, SegmentStart> Combinations() => IdentityTests.Combinations();
 
     public void Dispose() => _folder.Dispose();
 
     [Theory]
     [MemberData(nameof(Combinations))]
-    public void Every_memory_aggregation_kind_and_start(string memory, AggregationKind aggregation, SegmentKind kind, SegmentStart start) =>
+    public void Every_memory_aggregation_kind_and_start(string memory, string aggregation, SegmentKind kind, SegmentStart start) =>
         AssertSame(IdentityTests.Configuration(memory, aggregation, kind, start));
 
     [Fact]
@@ -37,7 +39,7 @@ public sealed class ForwardPassTests : IDisposable
                     foreach (var router in routers)
                     {
                         AssertSame(With(
-                            Logarithmic("gated-linear", AggregationKind.GatedResidual),
+                            Logarithmic("gated-linear", "grm"),
                             mixer => mixer with
                             {
                                 Cache = mixer.Cache with
@@ -60,7 +62,7 @@ public sealed class ForwardPassTests : IDisposable
     [InlineData("titans", 4, false, 2f, null, false)]
     public void Every_deep_network(string memory, int depth, bool norm, float? clip, bool? decay, bool? momentum)
     {
-        AggregationKind[] aggregations = [AggregationKind.Residual, AggregationKind.MemorySoup, AggregationKind.SparseSelective];
+        string[] aggregations = ["residual", "soup", "ssc"];
         foreach (var aggregation in aggregations)
         {
             AssertSame(With(
@@ -75,8 +77,8 @@ public sealed class ForwardPassTests : IDisposable
     [Fact]
     public void Settings_of_the_block()
     {
-        var linear = Constant("gated-linear", AggregationKind.SparseSelective);
-        var titans = Constant("titans", AggregationKind.GatedResidual, chunkLength: 1);
+        var linear = Constant("gated-linear", "ssc");
+        var titans = Constant("titans", "grm", chunkLength: 1);
         MixerConfiguration attention = new() { Memory = "attention" };
         AssertSame(linear with
         {
@@ -96,15 +98,15 @@ public sealed class ForwardPassTests : IDisposable
         foreach (var rule in MemoryRules.All)
         {
             AssertSame(With(
-                Constant(rule.Name, AggregationKind.GatedResidual),
+                Constant(rule.Name, "grm"),
                 mixer => mixer with { Cache = mixer.Cache with { Start = null } }));
         }
     }
 
-    private static ModelConfiguration Constant(string memory, AggregationKind aggregation, int chunkLength = 4) =>
+    private static ModelConfiguration Constant(string memory, string aggregation, int chunkLength = 4) =>
         IdentityTests.Configuration(memory, aggregation, SegmentKind.Constant, SegmentStart.Independent, chunkLength: chunkLength);
 
-    private static ModelConfiguration Logarithmic(string memory, AggregationKind aggregation) =>
+    private static ModelConfiguration Logarithmic(string memory, string aggregation) =>
         IdentityTests.Configuration(memory, aggregation, SegmentKind.Logarithmic, SegmentStart.Checkpoint);
 
     private static ModelConfiguration With(ModelConfiguration configuration, Func<MixerConfiguration, MixerConfiguration> change) =>

@@ -1,3 +1,7 @@
+using Loci.Memory.Rules;
+using Loci.Memory.Rules.Deep;
+using Loci.Memory.Rules.ScalarGated;
+
 using static Loci.Tests.Independent.Algebra;
 
 namespace Loci.Tests.Independent;
