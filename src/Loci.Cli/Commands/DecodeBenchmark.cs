@@ -62,7 +62,7 @@ internal sealed class DecodeBenchmark
         {
             using var session = model.CreateSession();
             var start = Stopwatch.GetTimestamp();
-            session.Read(prompt, cancellationToken);
+            session.Read(prompt);
             best = Math.Max(best, PromptLength / Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 

@@ -43,7 +43,7 @@ internal static class SessionReader
         {
             var piece = tokens.Slice(done, Math.Min(length - (session.Position % length), tokens.Length - done));
             var begun = Stopwatch.GetTimestamp();
-            session.Read(piece, losses.AsSpan(0, measured is null ? 0 : piece.Length));
+            session.Read(piece, losses.AsSpan(0, measured is null ? 0 : piece.Length), CancellationToken.None); // whole: a piece is short
             measured?.Invoke(piece, losses.AsSpan(0, piece.Length));
             done += piece.Length;
             progress?.Invoke(done);

@@ -33,7 +33,7 @@ internal sealed record DemoMeasurement(PerplexityResult Held, IReadOnlyList<(dou
         }
 
         using var stream = model.CreateSession();
-        stream.Read(held.Tokens[..Math.Min(context, held.TokenCount)], cancellationToken);
+        stream.Read(held.Tokens[..Math.Min(context, held.TokenCount)]);
         return new DemoMeasurement(whole, windows, stream.Bytes, model.ParameterCount);
     }
 }

@@ -23,7 +23,7 @@ internal static class DemoSample
         using var stream = model.CreateSession();
         var decoder = tokenizer.CreateDecoder();
         Show(prompt);
-        stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)], cancellationToken);
+        stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
         for (var written = 0; written < count; written++)
         {
             var next = sampler.Next(stream.Logits[..tokenizer.VocabularySize]);
