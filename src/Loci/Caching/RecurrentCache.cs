@@ -142,6 +142,9 @@ internal sealed class RecurrentCache : IDisposable
     /// <summary>Everything there is of a cached state, a row each.</summary>
     public IEnumerable<SharedRows> Rows => [.. _store.Rows, .. _memory.Rows];
 
+    /// <summary>Tokens of the cached segments and the open one.</summary>
+    public long HeldTokens => _memory.OnlineLength + _lengths.Sum(length => (long)length);
+
     /// <summary>The numbers that go with buffers and rows.</summary>
     public void Save(List<int> numbers)
     {
@@ -156,6 +159,11 @@ internal sealed class RecurrentCache : IDisposable
         _memory.OnlineLength = numbers[0];
         _lengths.Clear();
         _lengths.AddRange(numbers.Slice(2, numbers[1]));
+        if (_memory.OnlineLength < 0 || _lengths.Any(length => length < 1))
+        {
+            throw new FormatException("A segment has no tokens.");
+        }
+
         numbers = numbers[(2 + numbers[1])..];
         for (var slot = 0; slot < _lengths.Count; slot++)
         {

@@ -41,6 +41,8 @@ public enum AfterTrainingRead
 /// <summary>A cache for memories that were trained without one. Nothing of it is learned: gates come from queries and keys as they are, at a fixed temperature and with a fixed bias.</summary>
 public sealed record AfterTrainingCache
 {
+    private const int MostSegmentsRead = 1 << 16;
+
     /// <summary>How cached states are read.</summary>
     public AfterTrainingRead Read { get; init; } = AfterTrainingRead.Mean;
 
@@ -67,11 +69,16 @@ public sealed record AfterTrainingCache
     /// <exception cref="LociException">They do not.</exception>
     public AfterTrainingCache Validate()
     {
+        Require(
+            Enum.IsDefined(Read),
+            $"There is no way number {(int)Read} to read cached states: "
+            + "use mean, ema, output-mean, residual, gated-residual, soup or sparse.");
+        Require(Enum.IsDefined(Start), $"There is no start of segments number {(int)Start}: use checkpoint or independent.");
         Require(SegmentLength >= 1, $"A segment of {SegmentLength} tokens is too short: use at least 1.");
         Require(Rho is > 0 and < 1, $"A rho of {Rho} is out of range: use a number above 0 and below 1, such as 0.5.");
         Require(float.IsFinite(OnlineBias), $"The online bias is {OnlineBias}: use a finite number.");
         Require(float.IsFinite(Temperature), $"The temperature of the gates is {Temperature}: use a finite number.");
-        Require(TopK >= 1, $"Sparse selective caching reads {TopK} past segments: use at least 1.");
+        Require(TopK is >= 1 and <= MostSegmentsRead, $"Sparse selective caching reads {TopK} past segments: use 1 to {MostSegmentsRead}.");
         return this;
 
         static void Require(bool condition, string message)

@@ -95,19 +95,17 @@ public sealed partial class Session
                 throw new LociException($"The memory in '{path}' was written by another model, or with weights in another format: its states mean nothing to this one. Use the model that read the text, or read the text again.");
             }
 
-            session = new Session(model, new SessionOptions
+            session = Create(model, path, new SessionOptions
             {
                 Checkpoints = metadata.Checkpoints,
                 KeepsReturns = metadata.KeepsReturns,
                 AfterTraining = metadata.AfterTraining,
                 MemoryBudget = options.MemoryBudget,
-            })
-            {
-                _file = file,
-                _mapping = new SharedMapping(file),
-                _isReadOnly = options.IsReadOnly,
-            };
-            session.Load();
+            });
+            session._file = file;
+            session._mapping = new SharedMapping(file);
+            session._isReadOnly = options.IsReadOnly;
+            session.LoadChecked();
             session.RequireRoom(0);
             return session;
         }
@@ -120,6 +118,18 @@ public sealed partial class Session
 
             session?.Dispose();
             throw;
+        }
+    }
+
+    private static Session Create(LanguageModel model, string path, SessionOptions options)
+    {
+        try
+        {
+            return new Session(model, options);
+        }
+        catch (LociException exception)
+        {
+            throw new LociException($"The memory in '{path}' cannot be taken up: {exception.Message}", exception);
         }
     }
 
@@ -298,6 +308,24 @@ public sealed partial class Session
         }
     }
 
+    /// <summary>Loads the file's contents, whose numbers may be any where another program wrote them.</summary>
+    private void LoadChecked()
+    {
+        try
+        {
+            Load();
+        }
+        catch (Exception exception) when (
+            exception is ArgumentException or IndexOutOfRangeException or OverflowException or FormatException)
+        {
+            throw Unreadable();
+        }
+    }
+
+    private LociException Unreadable() =>
+        new($"The memory in '{_file!.Path}' does not fit this model, although it says so: "
+            + "it was written by another version of Loci. Read the text again.");
+
     private void Load()
     {
         var file = _file!;
@@ -317,6 +345,11 @@ public sealed partial class Session
         Reserve(count);
         file.ReadRows(TokenStream, 0, MemoryMarshal.AsBytes(_tokens.AsSpan(0, count)));
         Position = _unchangedTokens = count;
+        if (_tokens.AsSpan(0, count).ContainsAnyExceptInRange(0, Model.Configuration.VocabularySize - 1))
+        {
+            throw Unreadable();
+        }
+
         for (var i = 0; i < _fileRows.Length; i++)
         {
             LoadRows(i + 1, _fileRows[i]);
@@ -331,6 +364,11 @@ public sealed partial class Session
         var numbers = Take<int>(Take<int>(1, ref rest)[0], ref rest);
         _hasLogits = numbers[0] != 0;
         _endPositions.AddRange(numbers.Slice(2, numbers[1]));
+        if (numbers[2..(2 + numbers[1])].ContainsAnyExceptInRange(0, Position))
+        {
+            throw Unreadable();
+        }
+
         var left = numbers[(2 + numbers[1])..];
         Take<float>(_hidden.Length, ref rest).CopyTo(_hidden);
         foreach (var buffer in _fileBuffers)
@@ -341,7 +379,7 @@ public sealed partial class Session
         foreach (var state in _states)
         {
             state.Load(ref left);
-            if (state.Position != Position || state.Cache?.States.Count != state.Cache?.Lengths.Count)
+            if (state.Position != Position || state.Cache?.States.Count != state.Cache?.Lengths.Count || state.Cache?.HeldTokens > Position)
             {
                 throw Unreadable();
             }
@@ -364,9 +402,6 @@ public sealed partial class Session
             source = source[(int)bytes..];
             return values;
         }
-
-        LociException Unreadable() =>
-            new($"The memory in '{file.Path}' does not fit this model, although it says so: it was written by another version of Loci. Read the text again.");
     }
 
     private void LoadRows(int stream, SharedRows rows)

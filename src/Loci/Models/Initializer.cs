@@ -11,8 +11,9 @@ public sealed class Initializer
 {
     private const float StandardDeviation = 0.02f;
 
-    private readonly ulong _seed;
+    private readonly ulong? _seed;
     private readonly float _residualScale;
+    private readonly Func<Device, string, Shape, bool, Parameter> _create = Allocate;
 
     /// <summary>Makes an initialiser.</summary>
     /// <param name="seed">Determines all values, with the parameters' names.</param>
@@ -23,6 +24,15 @@ public sealed class Initializer
         _residualScale = 1 / MathF.Sqrt(2 * layers);
     }
 
+    private Initializer(Func<Device, string, Shape, bool, Parameter> create) => _create = create;
+
+    /// <summary>Makes parameters whose values are yet to be loaded.</summary>
+    internal static Initializer ForLoading { get; } = new(Allocate);
+
+    /// <summary>Makes parameters that have names and shapes and no memory, to see what a model needs before it is made.</summary>
+    internal static Initializer ForShapes { get; } =
+        new((device, name, shape, decays) => new Parameter(device, name, shape, decays, default));
+
     /// <summary>A matrix from N(0, 0.02^2).</summary>
     public Parameter Normal(Device device, string name, Shape shape, bool decays = true) => Normal(device, name, shape, StandardDeviation, decays);
 
@@ -32,70 +42,54 @@ public sealed class Initializer
     /// <summary>Taps of a depthwise convolution, uniform within 1 / sqrt(width) as is usual for convolutions.</summary>
     public Parameter Convolution(Device device, string name, Shape shape)
     {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
         var bound = 1 / MathF.Sqrt(shape.Columns);
-        for (var i = 0; i < values.Length; i++)
+        return Make(device, name, shape, false, (values, random) =>
         {
-            values[i] = (float)((2 * random.NextUniform()) - 1) * bound;
-        }
-
-        return Make(device, name, shape, values, false);
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = (float)((2 * random.NextUniform()) - 1) * bound;
+            }
+        });
     }
 
     /// <summary>A bias or rate whose elements are functions of numbers uniform in [0, 1), without weight decay.</summary>
-    internal Parameter Uniform(Device device, string name, Shape shape, Func<double, double> value)
-    {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
-        for (var i = 0; i < values.Length; i++)
+    internal Parameter Uniform(Device device, string name, Shape shape, Func<double, double> value) =>
+        Make(device, name, shape, false, (values, random) =>
         {
-            values[i] = (float)value(random.NextUniform());
-        }
-
-        return Make(device, name, shape, values, false);
-    }
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = (float)value(random.NextUniform());
+            }
+        });
 
     /// <summary>A gain or bias of one value, without weight decay.</summary>
-    public Parameter Constant(Device device, string name, Shape shape, float value)
-    {
-        _ = _seed;
-        var values = new float[shape.Count];
-        Array.Fill(values, value);
-        return Make(device, name, shape, values, false);
-    }
+    public Parameter Constant(Device device, string name, Shape shape, float value) =>
+        Make(device, name, shape, false, (values, _) => Array.Fill(values, value));
 
     /// <summary>
     /// The initial weights of a deep memory, [H, weights]: keys have unit length, so that standard deviation 1 in the first layer gives hidden values of about 1;
     /// later layers have 1 / sqrt(inputs).
     /// </summary>
-    internal Parameter Network(Device device, string name, DeepMemoryOptions options)
-    {
-        var values = new float[options.Heads * options.WeightCount];
-        var random = new Stream(_seed, name);
-        for (var head = 0; head < options.Heads; head++)
+    internal Parameter Network(Device device, string name, DeepMemoryOptions options) =>
+        Make(device, name, new Shape(options.Heads, options.WeightCount), false, (values, random) =>
         {
-            var rest = values.AsSpan(head * options.WeightCount, options.WeightCount);
-            for (var layer = 0; layer < options.Depth; layer++)
+            for (var head = 0; head < options.Heads; head++)
             {
-                int input = layer == 0 ? options.Width : options.HiddenWidth, output = layer == options.Depth - 1 ? options.Width : options.HiddenWidth;
-                FillNormal(rest[..(input * output)], ref random, layer == 0 && options.Depth > 1 ? 1 : 1 / MathF.Sqrt(input));
-                rest = rest[(input * output)..];
+                var rest = values.AsSpan(head * options.WeightCount, options.WeightCount);
+                for (var layer = 0; layer < options.Depth; layer++)
+                {
+                    var input = layer == 0 ? options.Width : options.HiddenWidth;
+                    var output = layer == options.Depth - 1 ? options.Width : options.HiddenWidth;
+                    FillNormal(rest[..(input * output)], random, layer == 0 && options.Depth > 1 ? 1 : 1 / MathF.Sqrt(input));
+                    rest = rest[(input * output)..];
+                }
             }
-        }
+        });
 
-        return Make(device, name, new Shape(options.Heads, options.WeightCount), values, false);
-    }
+    internal Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays) =>
+        Make(device, name, shape, decays, (values, random) => FillNormal(values, random, deviation));
 
-    internal Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays)
-    {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
-        FillNormal(values, ref random, deviation);
-        return Make(device, name, shape, values, decays);
-    }
-
-    private static void FillNormal(Span<float> values, ref Stream random, float deviation)
+    private static void FillNormal(Span<float> values, Stream random, float deviation)
     {
         for (var i = 0; i < values.Length; i += 2)
         {
@@ -110,15 +104,23 @@ public sealed class Initializer
         }
     }
 
-    private static Parameter Make(Device device, string name, Shape shape, float[] values, bool decays)
+    private static Parameter Allocate(Device device, string name, Shape shape, bool decays) => new(device, name, shape, decays);
+
+    private Parameter Make(Device device, string name, Shape shape, bool decays, Action<float[], Stream> fill)
     {
-        var parameter = new Parameter(device, name, shape, decays);
-        parameter.Load(values);
+        var parameter = _create(device, name, shape, decays);
+        if (_seed is { } seed)
+        {
+            var values = new float[shape.Count];
+            fill(values, new Stream(seed, name));
+            parameter.Load(values);
+        }
+
         return parameter;
     }
 
     /// <summary>SplitMix64 (Steele, Lea, Flood 2014), seeded by FNV-1a of the name.</summary>
-    private struct Stream
+    private sealed class Stream
     {
         private ulong _state;
 
