@@ -140,6 +140,9 @@ internal sealed class CachedMemoryState : IDisposable
         _reads.WentBack();
     }
 
+    /// <summary>Tokens of the cached segments and the open one.</summary>
+    public long HeldTokens => Memory.OnlineLength + Lengths.Sum(length => (long)length);
+
     /// <summary>The numbers that go with buffers and rows.</summary>
     public void Save(List<int> numbers)
     {
@@ -153,6 +156,11 @@ internal sealed class CachedMemoryState : IDisposable
     {
         Memory.OnlineLength = numbers[0];
         _segments.Load(numbers.Slice(2, numbers[1]));
+        if (Memory.OnlineLength < 0 || Lengths.Any(length => length < 1))
+        {
+            throw new FormatException("A segment has no tokens.");
+        }
+
         numbers = numbers[(2 + numbers[1])..];
         _reads.Loaded();
     }

@@ -1,5 +1,3 @@
-using Loci.Numerics;
-
 namespace Loci.Numerics;
 
 /// <summary>
@@ -10,10 +8,11 @@ public sealed class Initializer
 {
     private const float StandardDeviation = 0.02f;
 
-    private readonly ulong _seed;
+    private readonly ulong? _seed;
     private readonly float _residualScale;
+    private readonly Func<Device, string, Shape, bool, Parameter> _create = Allocate;
 
-    /// <summary>Makes an initialiser.</summary>
+    /// <summary>Makes an initializer.</summary>
     /// <param name="seed">Determines all values, with the parameters' names.</param>
     /// <param name="layers">Number of blocks of the model.</param>
     public Initializer(ulong seed, int layers)
@@ -21,6 +20,15 @@ public sealed class Initializer
         _seed = seed;
         _residualScale = 1 / MathF.Sqrt(2 * layers);
     }
+
+    private Initializer(Func<Device, string, Shape, bool, Parameter> create) => _create = create;
+
+    /// <summary>Makes parameters whose values are yet to be loaded.</summary>
+    internal static Initializer ForLoading { get; } = new(Allocate);
+
+    /// <summary>Makes parameters that have names and shapes and no memory, to see what a model needs before it is made.</summary>
+    internal static Initializer ForShapes { get; } =
+        new((device, name, shape, decays) => new Parameter(device, name, shape, decays, default));
 
     /// <summary>A matrix from N(0, 0.02^2).</summary>
     public Parameter Normal(Device device, string name, Shape shape, bool decays = true) => Normal(device, name, shape, StandardDeviation, decays);
@@ -31,63 +39,46 @@ public sealed class Initializer
     /// <summary>Taps of a depthwise convolution, uniform within 1 / sqrt(width) as is usual for convolutions.</summary>
     public Parameter Convolution(Device device, string name, Shape shape)
     {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
         var bound = 1 / MathF.Sqrt(shape.Columns);
-        for (var i = 0; i < values.Length; i++)
+        return Make(device, name, shape, false, (values, random) =>
         {
-            values[i] = (float)((2 * random.NextUniform()) - 1) * bound;
-        }
-
-        return Make(device, name, shape, values, false);
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = (float)((2 * random.NextUniform()) - 1) * bound;
+            }
+        });
     }
 
     /// <summary>A bias or rate whose elements are functions of numbers uniform in [0, 1), without weight decay.</summary>
-    internal Parameter Uniform(Device device, string name, Shape shape, Func<double, double> value)
-    {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
-        for (var i = 0; i < values.Length; i++)
+    internal Parameter Uniform(Device device, string name, Shape shape, Func<double, double> value) =>
+        Make(device, name, shape, false, (values, random) =>
         {
-            values[i] = (float)value(random.NextUniform());
-        }
-
-        return Make(device, name, shape, values, false);
-    }
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = (float)value(random.NextUniform());
+            }
+        });
 
     /// <summary>A gain or bias of one value, without weight decay.</summary>
-    public Parameter Constant(Device device, string name, Shape shape, float value)
-    {
-        _ = _seed;
-        var values = new float[shape.Count];
-        Array.Fill(values, value);
-        return Make(device, name, shape, values, false);
-    }
+    public Parameter Constant(Device device, string name, Shape shape, float value) =>
+        Make(device, name, shape, false, (values, _) => Array.Fill(values, value));
 
     /// <summary>A parameter without weight decay whose parts, one after another, are normal with deviations of their own.</summary>
-    internal Parameter Normal(Device device, string name, Shape shape, IEnumerable<(int Count, float Deviation)> parts)
-    {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
-        var rest = values.AsSpan();
-        foreach (var (count, deviation) in parts)
+    internal Parameter Normal(Device device, string name, Shape shape, IEnumerable<(int Count, float Deviation)> parts) =>
+        Make(device, name, shape, false, (values, random) =>
         {
-            FillNormal(rest[..count], ref random, deviation);
-            rest = rest[count..];
-        }
+            var rest = values.AsSpan();
+            foreach (var (count, deviation) in parts)
+            {
+                FillNormal(rest[..count], random, deviation);
+                rest = rest[count..];
+            }
+        });
 
-        return Make(device, name, shape, values, false);
-    }
+    internal Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays) =>
+        Make(device, name, shape, decays, (values, random) => FillNormal(values, random, deviation));
 
-    internal Parameter Normal(Device device, string name, Shape shape, float deviation, bool decays)
-    {
-        var values = new float[shape.Count];
-        var random = new Stream(_seed, name);
-        FillNormal(values, ref random, deviation);
-        return Make(device, name, shape, values, decays);
-    }
-
-    private static void FillNormal(Span<float> values, ref Stream random, float deviation)
+    private static void FillNormal(Span<float> values, Stream random, float deviation)
     {
         for (var i = 0; i < values.Length; i += 2)
         {
@@ -102,15 +93,23 @@ public sealed class Initializer
         }
     }
 
-    private static Parameter Make(Device device, string name, Shape shape, float[] values, bool decays)
+    private static Parameter Allocate(Device device, string name, Shape shape, bool decays) => new(device, name, shape, decays);
+
+    private Parameter Make(Device device, string name, Shape shape, bool decays, Action<float[], Stream> fill)
     {
-        var parameter = new Parameter(device, name, shape, decays);
-        parameter.Load(values);
+        var parameter = _create(device, name, shape, decays);
+        if (_seed is { } seed)
+        {
+            var values = new float[shape.Count];
+            fill(values, new Stream(seed, name));
+            parameter.Load(values);
+        }
+
         return parameter;
     }
 
     /// <summary>SplitMix64 (Steele, Lea, Flood 2014), seeded by FNV-1a of the name.</summary>
-    private struct Stream
+    private sealed class Stream
     {
         private ulong _state;
 

@@ -90,6 +90,45 @@ public sealed class CrashTests : IDisposable
         AssertSame(_folder.In("straight"), run, signal);
     }
 
+    // Each signal falls on another place between evaluations (every 7 steps) and checkpoints (every 5).
+    [Fact]
+    public void StoppedByEverySignalInTurnIsTheSameRun()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("Signals cannot be sent to another process on Windows.");
+        }
+
+        Assert.Equal(0, Cli.Run(Arguments("straight")).ExitCode);
+        var run = _folder.In("stopped");
+        (string, int)[] stops = [("INT", 3), ("KILL", 16), ("TERM", 28), ("KILL", 41), ("INT", 55), ("TERM", 69), ("KILL", 84)];
+        foreach (var (signal, step) in stops)
+        {
+            using var process = Cli.Start(step == 3 ? Arguments("stopped") : ["train", "--resume", run, "--threads", "1"]);
+            WaitForStep(run, step, process);
+            using (var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]))
+            {
+                kill.WaitForExit();
+            }
+
+            Assert.Contains(Cli.Finish(process).ExitCode, signal == "KILL" ? [137] : (int[])[130, 143]);
+        }
+
+        Assert.Equal(0, Cli.Run("train", "--resume", run).ExitCode);
+        AssertSame(_folder.In("straight"), run, "INT, KILL and TERM in turn");
+    }
+
+    private static void WaitForStep(string run, int step, Process process)
+    {
+        var metrics = Path.Combine(run, "metrics.jsonl");
+        while (!process.HasExited && !(File.Exists(metrics) && MetricsLog.Read(metrics).Any(IsThere)))
+        {
+            Thread.Sleep(2);
+        }
+
+        bool IsThere(MetricsRecord record) => record.Kind == MetricsKind.Step && record.Step >= step;
+    }
+
     private string[] Arguments(string name)
     {
         var arguments = TrainedModel.TrainArguments(_text, _folder.In(name));
@@ -102,6 +141,9 @@ public sealed class CrashTests : IDisposable
         Assert.True(File.ReadAllBytes(Path.Combine(expected, "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(actual, "model.safetensors"))), $"{what}: model.safetensors");
         using var left = SafetensorsFile.Open(Path.Combine(expected, "checkpoint.safetensors"));
         using var right = SafetensorsFile.Open(Path.Combine(actual, "checkpoint.safetensors"));
+        Assert.Equal(left.Metadata.OrderBy(pair => pair.Key), right.Metadata.OrderBy(pair => pair.Key));
+        Assert.Equal(State(left, "trainer.state", 12), State(right, "trainer.state", 12));
+        Assert.Equal(State(left, "run.state", 3), State(right, "run.state", 3));
         foreach (var tensor in left.Tensors.Where(tensor => tensor.Type == TensorElementType.Float32))
         {
             var one = new float[tensor.ElementCount];
@@ -113,8 +155,21 @@ public sealed class CrashTests : IDisposable
 
         Assert.Equal(Metrics(expected), Metrics(actual));
 
+        static long[] State(SafetensorsFile file, string name, int count)
+        {
+            var state = new long[count];
+            file.ReadInt64(name, state);
+            if (count > 7)
+            {
+                state[7] = 0; // the time spent
+            }
+
+            return state;
+        }
+
         static List<string> Metrics(string run) => [.. MetricsLog.Read(Path.Combine(run, "metrics.jsonl"))
             .Where(record => record.Kind is MetricsKind.Step or MetricsKind.Evaluation)
-            .Select(record => $"{record.Kind} {record.Step} {record.Loss:R} {record.GradientNorm:R}")];
+            .Select(record => $"{record.Kind} {record.Step} {record.Tokens} {record.Loss:R} {record.LearningRate:R} "
+                + $"{record.GradientNorm:R}")];
     }
 }

@@ -21,6 +21,8 @@ internal sealed class TrainCommand
     private readonly Option<DocumentSeparator?> _separator = Options.Separator();
     private readonly Option<string?> _tokenizer = Options.Text("--tokenizer", $"bpe:N learns N tokens from the text, byte takes bytes, or a tokenizer.json (default {DefaultTokenizer}).", "WHAT");
     private readonly Option<string?> _out = Options.Text("--out", "New folder for the run and its model.", "RUN");
+    private readonly Option<string?> _from = Options.Text(
+        "--from", "Folder of a model to start from: its weights, configuration and tokenizer.", "MODEL");
     private readonly Option<string?> _resume = Options.Text("--resume", "Goes on with the run in a folder, exactly where it stopped; the rest comes from there.", "RUN");
     private readonly ModelOptions _model = new();
     private readonly Option<int?> _context = Options.Whole("--context", "Tokens per row (default 1024).", 1, 1 << 24);
@@ -60,12 +62,14 @@ internal sealed class TrainCommand
               loci train --data train.txt.gz --validation valid.txt.gz --separator wikitext --out runs/base --size 8M --epochs 5
               loci train --data books.zip --validation-fraction 0.05 --out runs/grm --aggregation grm --segment-length 256 --time 30m
               loci train --resume runs/grm
+              loci train --from runs/grm --data letters.txt --out runs/letters --lr 5e-4 --epochs 2
 
             Ctrl+C saves and stops; --resume goes on from there as if nothing had happened, also after a crash.
             """);
         Option[] all =
         [
-            options._data, options._validation, options._validationFraction, options._separator, options._tokenizer, options._out, options._resume, options._steps, options._epochs, options._time,
+            options._data, options._validation, options._validationFraction, options._separator, options._tokenizer, options._from,
+            options._out, options._resume, options._steps, options._epochs, options._time,
             .. options._model.All, options._context, options._batch, options._accumulate, options._rate, options._schedule, options._warmup, options._finalFraction, options._weightDecay,
             options._clip, options._evaluateEvery, options._evaluationTokens, options._saveEvery, options._seed, options._threads,
         ];
@@ -98,6 +102,12 @@ internal sealed class TrainCommand
             throw new UsageException("--validation and --validation-fraction both say what to hold out; give one of them.");
         }
 
+        var from = result.GetValue(_from);
+        if (from is not null && _model.All.Append(_tokenizer).FirstOrDefault(result.IsGiven) is { } other)
+        {
+            throw new UsageException($"--from gives the model and its tokenizer, so {other.Name} cannot be given with it; leave it out.");
+        }
+
         var folder = result.GetValue(_out)!;
         TrainingRun.RequireUnused(folder);
         var options = Options.Checked(ReadOptions(result).Validate);
@@ -110,18 +120,26 @@ internal sealed class TrainCommand
         };
         using var device = Options.Device(result.GetValue(_threads));
         var (training, validation) = data.Open(options.Seed);
-        var what = result.GetValue(_tokenizer) ?? DefaultTokenizer;
-        var ready = FindTokenizer(what);
-        var size = ready?.VocabularySize ?? VocabularyToLearn(what);
-        _model.Check(result, ready is null ? TokenizerTrainCommand.LeastVocabulary : size, size); // before a tokenizer is learned, which takes long
-        var tokenizer = ready ?? TokenizerTrainCommand.Learn(training, size);
-        var configuration = _model.Read(result, tokenizer.VocabularySize);
+        using var given = from is null ? null : LanguageModel.Load(from, device);
+        var tokenizer = from is null ? MakeTokenizer(result, training) : TrainingRun.LoadTokenizer(from);
+        var configuration = given?.Configuration ?? _model.Read(result, tokenizer.VocabularySize);
         var trainingTokens = Options.Encode(training, tokenizer, "reading text");
         var validationTokens = validation is null ? null : Options.Encode(validation, tokenizer, "reading validation text");
-        using var model = new LanguageModel(configuration, device, options.Seed);
+        using var made = given is null ? new LanguageModel(configuration, device, options.Seed) : null;
+        var model = given ?? made!;
         var observer = new Observer();
         using var run = TrainingRun.Start(folder, model, tokenizer, trainingTokens, validationTokens, options, data, observer);
         return Train(run, observer, trainingTokens, validationTokens);
+    }
+
+    private Tokenizer MakeTokenizer(ParseResult result, Corpus training)
+    {
+        var what = result.GetValue(_tokenizer) ?? DefaultTokenizer;
+        var ready = FindTokenizer(what);
+        var size = ready?.VocabularySize ?? VocabularyToLearn(what);
+        // Before a tokenizer is learned, which takes long.
+        _model.Check(result, ready is null ? TokenizerTrainCommand.LeastVocabulary : size, size);
+        return ready ?? TokenizerTrainCommand.Learn(training, size);
     }
 
     private int Resume(ParseResult result, string folder)
@@ -142,6 +160,7 @@ internal sealed class TrainCommand
             EvaluationTokens = result.GetValue(_evaluationTokens) ?? before.EvaluationTokens,
             SaveEvery = result.GetValue(_saveEvery) ?? before.SaveEvery,
         };
+        TrainingRun.RequireResumable(folder, options);
         var data = description.Data ?? throw new LociException($"The run in {folder} was not started by loci train, and only the program that started it can resume it.");
         data = data with
         {
@@ -156,6 +175,11 @@ internal sealed class TrainCommand
         using var model = TrainingRun.CreateModel(folder, device);
         var observer = new Observer();
         using var run = TrainingRun.Resume(folder, model, tokenizer, trainingTokens, validationTokens, options, data, observer);
+        foreach (var note in run.Notes)
+        {
+            Console.Error.WriteLine(note);
+        }
+
         if (run.Trainer.IsComplete)
         {
             Console.Error.WriteLine($"The run in {folder} is complete; --steps, --epochs or --time with a later end makes it longer.");

@@ -35,6 +35,10 @@ internal static class DemoFolder
                 throw new LociException(
                     $"{plan.Folder} holds a demo with other settings ({description.Training.Steps} steps, seed {description.Training.Seed}): give --overwrite to replace it, or another folder with --out.");
             }
+            else
+            {
+                RequireResumable(folder, plan);
+            }
         }
 
         try
@@ -48,6 +52,20 @@ internal static class DemoFolder
 
         AtomicFile.WriteAllText(plan.TrainingPath, plan.TrainingText);
         AtomicFile.WriteAllText(plan.ValidationPath, plan.ValidationText);
+    }
+
+    private static void RequireResumable(string folder, DemoPlan plan)
+    {
+        try
+        {
+            TrainingRun.RequireResumable(folder, plan.Training);
+        }
+        catch (LociException exception)
+        {
+            throw new LociException(
+                $"{plan.Folder} holds a demo that cannot go on: give --overwrite to replace it, or another folder with --out. "
+                + $"({exception.Message.TrimEnd('.')})", exception);
+        }
     }
 
     /// <summary>Whether data is that of a demo whose folder had another path when it began.</summary>

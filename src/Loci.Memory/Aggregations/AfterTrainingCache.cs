@@ -7,6 +7,8 @@ namespace Loci.Memory.Aggregations;
 /// <summary>A cache for memories that were trained without one. Nothing of it is learned: gates come from queries and keys as they are, at a fixed temperature and with a fixed bias.</summary>
 public sealed record AfterTrainingCache
 {
+    private const int MostSegmentsRead = 1 << 16;
+
     private readonly string _read = "mean";
 
     /// <summary>How cached states are read: the name of one of <see cref="AggregationRegistry.AfterTraining"/>.</summary>
@@ -52,11 +54,12 @@ public sealed record AfterTrainingCache
     public AfterTrainingCache Validate()
     {
         _ = Aggregation;
+        Require(Enum.IsDefined(Start), $"There is no start of segments number {(int)Start}: use checkpoint or independent.");
         Require(SegmentLength >= 1, $"A segment of {SegmentLength} tokens is too short: use at least 1.");
         Require(Rho is > 0 and < 1, $"A rho of {Rho} is out of range: use a number above 0 and below 1, such as 0.5.");
         Require(float.IsFinite(OnlineBias), $"The online bias is {OnlineBias}: use a finite number.");
         Require(float.IsFinite(Temperature), $"The temperature of the gates is {Temperature}: use a finite number.");
-        Require(TopK >= 1, $"Sparse selective caching reads {TopK} past segments: use at least 1.");
+        Require(TopK is >= 1 and <= MostSegmentsRead, $"Sparse selective caching reads {TopK} past segments: use 1 to {MostSegmentsRead}.");
         return this;
 
         static void Require(bool condition, string message)

@@ -11,6 +11,13 @@ public sealed class Parameter : Tensor, IDisposable
     /// <param name="shape">Its extents.</param>
     /// <param name="decays">Whether weight decay applies to it (matrices: yes; gains, biases and gates: no).</param>
     public Parameter(Device device, string name, Shape shape, bool decays)
+        : this(device, name, shape, decays, device?.Allocate<float>(shape.Count) ?? default)
+    {
+        _device.Clear(Data);
+    }
+
+    /// <summary>Makes a parameter of memory that it takes over; empty memory makes a description of one.</summary>
+    internal Parameter(Device device, string name, Shape shape, bool decays, DeviceSpan<float> data)
     {
         ArgumentNullException.ThrowIfNull(device);
         ArgumentException.ThrowIfNullOrEmpty(name);
@@ -19,8 +26,7 @@ public sealed class Parameter : Tensor, IDisposable
         Shape = shape;
         Decays = decays;
         RequiresGradient = true;
-        Data = device.Allocate<float>(shape.Count);
-        device.Clear(Data);
+        Data = data;
     }
 
     /// <summary>The name in weight files.</summary>

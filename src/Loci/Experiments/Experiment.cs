@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Loci.Data;
+using Loci.Formats;
 using Loci.Models;
 
 namespace Loci.Experiments;
@@ -91,7 +92,8 @@ public sealed class Experiment
     /// <exception cref="LociException">The file is missing or not a valid experiment.</exception>
     public static Experiment Load(string path)
     {
-        return Parse(TextInput.ReadFile(path));
+        var text = TextInput.ReadFile(path);
+        return FileFailure.Naming(path, () => Parse(text));
     }
 
     /// <summary>Reads an experiment: JSON, in which comments are allowed.</summary>
@@ -105,7 +107,7 @@ public sealed class Experiment
         }
         catch (Exception exception) when (exception is JsonException or ArgumentException)
         {
-            throw new LociException($"The experiment is not valid JSON: {exception.Message.ReplaceLineEndings(" ").TrimEnd('.')}; correct that place.", exception);
+            throw new LociException($"The experiment is not valid JSON: {JsonProblem.Of(exception)}; correct that place.", exception);
         }
     }
 

@@ -91,6 +91,10 @@ public sealed record ExperimentRunResult
     [JsonIgnore]
     public IReadOnlyDictionary<string, double> Reported => Test.Count > 0 ? Test : Validation;
 
+    [JsonIgnore]
+    private bool IsPossible =>
+        TrainingSeconds > 0 && LearningRate > 0 && long.Min(long.Min(Parameters, Steps), long.Min(SkippedSteps, Tokens)) >= 0;
+
     internal static ExperimentRunResult? TryLoad(string folder)
     {
         var path = Path.Combine(folder, FileName);
@@ -103,7 +107,7 @@ public sealed record ExperimentRunResult
         {
             var result = JsonSerializer.Deserialize(TextInput.ReadFile(path), ExperimentJson.Default.ExperimentRunResult);
             return result?.Format == FormatName
-                ? result
+                ? result.IsPossible ? result : throw new JsonException("It holds numbers that cannot be.")
                 : throw new LociException($"{path} is not a result that this version can read: remove it and the run is done again.");
         }
         catch (JsonException exception)

@@ -157,6 +157,15 @@ public sealed class ExperimentRunner
 
     private Dictionary<ExperimentRun, ExperimentRunResult> FindFinished()
     {
+        var runs = Path.Combine(_folder, "runs");
+        if (File.Exists(Path.Combine(_folder, ExperimentReport.JsonName))
+            && !(Directory.Exists(runs) && Directory.EnumerateDirectories(runs).Any()))
+        {
+            throw new LociException(
+                $"{_folder} has a {ExperimentReport.JsonName} but has lost its runs: "
+                + "put the folder runs back, choose another --out, or remove that file to do all runs again.");
+        }
+
         Dictionary<ExperimentRun, ExperimentRunResult> finished = [];
         foreach (var run in _experiment.Runs)
         {

@@ -16,6 +16,9 @@ namespace Loci.Experiments;
 /// </summary>
 public sealed record NeedleTask : ExperimentTask
 {
+    private const int MostTokens = 1 << 24;
+    private const int MostExamples = 1 << 20;
+
     /// <inheritdoc/>
     public override string Kind => "needle";
 
@@ -87,12 +90,16 @@ public sealed record NeedleTask : ExperimentTask
 
         Require(Length >= 16 && Lengths.All(length => length >= 16 && length <= Length), $"The needle task's training lengths must be from 16 to its length, {Length}.");
         Require(CurriculumRows >= 0, $"The lengths of the needle task come in over {CurriculumRows} rows: use 0 or more.");
-        Require(TestLengths.All(length => length >= 32), "The needle task's test lengths must be at least 32 tokens.");
+        Require(
+            TestLengths.All(length => length is >= 32 and <= MostTokens),
+            $"The needle task's test lengths must be from 32 to {MostTokens} tokens.");
         Require(Depths.All(depth => depth is >= 0 and <= 1), "The needle task's depths must be from 0 to 1.");
         Require(
             IsEachOnce(Needles) && IsEachOnce(TestLengths) && IsEachOnce(Depths),
             "The needle task's needles, testLengths or depths name one twice, which would be measured twice: give each once.");
-        Require(TestExamples >= 1 && ValidationExamples >= 1, "The needle task needs at least 1 test and 1 validation example for every length and depth.");
+        Require(
+            TestExamples is >= 1 and <= MostExamples && ValidationExamples is >= 1 and <= MostExamples,
+            $"The needle task needs from 1 to {MostExamples} test and validation examples for every length and depth.");
         Require(VocabularyToLearn is null or (>= 257 and <= 1 << 24), $"The needle task's tokenizer '{Tokenizer}' is not one that can be learned: use bpe:N with N from 257 to {1 << 24}.");
     }
 

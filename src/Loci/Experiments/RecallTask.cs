@@ -10,6 +10,8 @@ namespace Loci.Experiments;
 /// <summary>Multi-query associative recall: <c>"kind": "recall"</c>.</summary>
 public sealed record RecallTask : ExperimentTask
 {
+    private const int Most = 1 << 24;
+
     private static readonly MultiQueryRecallOptions Defaults = new();
 
     /// <inheritdoc/>
@@ -56,6 +58,13 @@ public sealed record RecallTask : ExperimentTask
     public override void Validate()
     {
         Options.Validate();
+        if (VocabularySize > Most || Math.Max(ValidationRows, TestRows) > Most)
+        {
+            throw new LociException(
+                $"The recall task has {VocabularySize} tokens, {ValidationRows} validation and {TestRows} test rows: "
+                + $"use at most {Most} of each.");
+        }
+
         if (CurveRows < 1 || ValidationRows < CurveRows || TestRows < 1)
         {
             throw new LociException(

@@ -38,6 +38,19 @@ internal static class FileFailure
         _ => $"Cannot read '{path}': {OneLine(cause.Message)}; check the file and the disk.",
     }, cause);
 
+    /// <summary>Makes something of what stood in a file, whose failures then name it.</summary>
+    public static T Naming<T>(string path, Func<T> make)
+    {
+        try
+        {
+            return make();
+        }
+        catch (LociException exception)
+        {
+            throw new LociException($"{path}: {exception.Message}", exception);
+        }
+    }
+
     private static bool IsDiskFull(Exception exception) => OperatingSystem.IsWindows()
         ? exception.HResult is DiskFullWindows or HandleDiskFullWindows
         : exception.HResult is NoSpaceUnix || exception.HResult == (OperatingSystem.IsMacOS() ? QuotaMac : QuotaLinux);

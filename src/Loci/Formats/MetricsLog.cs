@@ -35,10 +35,13 @@ public sealed class MetricsLog : IDisposable
     /// <summary>The file.</summary>
     public string Path { get; }
 
+    /// <summary>The step of the last line that was there when the log was opened; 0 where there was none.</summary>
+    internal long LastStep { get; private init; }
+
     /// <summary>Starts a log, replacing an earlier one.</summary>
     /// <param name="path">The file; its folder must exist.</param>
     /// <exception cref="LociException">The file cannot be written.</exception>
-    public static MetricsLog Create(string path) => Open(path, FileMode.Create, _ => 0);
+    public static MetricsLog Create(string path) => Open(path, FileMode.Create, _ => (0, 0));
 
     /// <summary>Continues a log after a resumed step: everything from the first line past that step on is cut away, and so is a torn last line.</summary>
     /// <param name="path">The file; its folder must exist. A missing file is created.</param>
@@ -143,7 +146,7 @@ public sealed class MetricsLog : IDisposable
         _stream.Dispose();
     }
 
-    private static MetricsLog Open(string path, FileMode mode, Func<FileStream, long> lengthToKeep)
+    private static MetricsLog Open(string path, FileMode mode, Func<FileStream, (long Length, long Step)> keep)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         FileStream? stream = null;
@@ -151,9 +154,10 @@ public sealed class MetricsLog : IDisposable
         {
             // No buffer: each line is one write to the operating system.
             stream = new FileStream(path, mode, FileAccess.ReadWrite, FileShare.Read | FileShare.Delete, bufferSize: 0);
-            stream.SetLength(lengthToKeep(stream));
+            var (length, lastStep) = keep(stream);
+            stream.SetLength(length);
             stream.Seek(0, SeekOrigin.End);
-            MetricsLog log = new(path, stream);
+            MetricsLog log = new(path, stream) { LastStep = lastStep };
             stream = null;
             return log;
         }
@@ -167,9 +171,10 @@ public sealed class MetricsLog : IDisposable
         }
     }
 
-    private static long LengthUpTo(string path, FileStream stream, long step)
+    private static (long Length, long Step) LengthUpTo(string path, FileStream stream, long step)
     {
         long length = 0;
+        long lastStep = 0;
         bool past = false;
         Scan(path, stream, (record, end) =>
         {
@@ -177,9 +182,10 @@ public sealed class MetricsLog : IDisposable
             if (!past)
             {
                 length = end;
+                lastStep = record.Step;
             }
         });
-        return length;
+        return (length, lastStep);
     }
 
     /// <summary>Calls back with every record and the position after its line.</summary>

@@ -251,7 +251,7 @@ public sealed class Session : IDisposable
                     + "Use the model that read the text, or read the text again.");
             }
 
-            session = new Session(model, new SessionOptions
+            session = Create(model, path, new SessionOptions
             {
                 Checkpoints = metadata.Checkpoints,
                 KeepsReturns = metadata.KeepsReturns,
@@ -272,6 +272,18 @@ public sealed class Session : IDisposable
 
             session?.Dispose();
             throw;
+        }
+    }
+
+    private static Session Create(LanguageModel model, string path, SessionOptions options)
+    {
+        try
+        {
+            return new Session(model, options);
+        }
+        catch (LociException exception)
+        {
+            throw new LociException($"The memory in '{path}' cannot be taken up: {exception.Message}", exception);
         }
     }
 
@@ -446,12 +458,17 @@ public sealed class Session : IDisposable
         LoadTokens(tokens);
         _hasLogits = numbers[0] != 0;
         _endPositions.AddRange(numbers.Slice(2, numbers[1]));
+        if (numbers.Slice(2, numbers[1]).ContainsAnyExceptInRange(0, Position))
+        {
+            return false;
+        }
+
         numbers = numbers[(2 + numbers[1])..];
         hidden.CopyTo(_hidden);
         foreach (var state in _states)
         {
             state.Load(ref numbers);
-            if (state.Position != Position || state.Memory?.States.Count != state.Memory?.Lengths.Count)
+            if (state.Position != Position || state.Memory?.States.Count != state.Memory?.Lengths.Count || state.Memory?.HeldTokens > Position)
             {
                 return false;
             }

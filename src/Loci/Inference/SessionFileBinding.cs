@@ -126,9 +126,21 @@ internal sealed class SessionFileBinding : IDisposable
         }
     }
 
-    /// <summary>Fills an empty session with what the file holds.</summary>
+    /// <summary>Fills an empty session with what the file holds, whose numbers may be any where another program wrote them.</summary>
     /// <exception cref="LociException">The file does not fit the session's model.</exception>
     public void Load()
+    {
+        try
+        {
+            LoadContents();
+        }
+        catch (Exception exception) when (exception is ArgumentException or IndexOutOfRangeException or OverflowException or FormatException)
+        {
+            throw Unreadable();
+        }
+    }
+
+    private void LoadContents()
     {
         var isOther = _file.StreamCount != _rows.Length + 1 || _file.RowBytes(TokenStream) != sizeof(int);
         for (var i = 0; i < _rows.Length && !isOther; i++)
@@ -144,6 +156,11 @@ internal sealed class SessionFileBinding : IDisposable
         var tokens = new int[checked((int)_file.RowCount(TokenStream))];
         _file.ReadRows(TokenStream, 0, MemoryMarshal.AsBytes(tokens.AsSpan()));
         _unchangedTokens = tokens.Length;
+        if (tokens.AsSpan().ContainsAnyExceptInRange(0, _session.Model.Configuration.VocabularySize - 1))
+        {
+            throw Unreadable();
+        }
+
         for (var i = 0; i < _rows.Length; i++)
         {
             LoadRows(i + 1, _rows[i]);

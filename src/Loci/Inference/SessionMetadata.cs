@@ -28,7 +28,13 @@ internal sealed record SessionMetadata
     {
         try
         {
-            return JsonSerializer.Deserialize(bytes, SessionJson.Default.SessionMetadata) ?? throw new JsonException();
+            var metadata = JsonSerializer.Deserialize(bytes, SessionJson.Default.SessionMetadata) ?? throw new JsonException();
+            _ = metadata.AfterTraining?.Validate();
+            return Enum.IsDefined(metadata.Checkpoints) ? metadata : throw new JsonException();
+        }
+        catch (LociException exception)
+        {
+            throw new LociException($"The file '{path}' is not the memory of a Loci session: {exception.Message}", exception);
         }
         catch (JsonException exception)
         {

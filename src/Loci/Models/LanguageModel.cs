@@ -29,14 +29,16 @@ public sealed class LanguageModel : IDisposable
     /// <param name="configuration">Its sizes and mixers.</param>
     /// <param name="device">Where it lives.</param>
     /// <param name="seed">Determines the initial weights.</param>
-    /// <exception cref="LociException">The configuration is not valid.</exception>
+    /// <exception cref="LociException">The configuration is not valid, or the machine has not enough memory for it.</exception>
     public LanguageModel(ModelConfiguration configuration, Device device, ulong seed = 0)
+        : this(RequireRoom(configuration, device), device, new Initializer(seed, configuration.Layers))
     {
-        ArgumentNullException.ThrowIfNull(configuration);
-        ArgumentNullException.ThrowIfNull(device);
-        Configuration = configuration.Validate();
+    }
+
+    private LanguageModel(ModelConfiguration configuration, Device device, Initializer initializer)
+    {
+        Configuration = configuration;
         Device = device;
-        var initializer = new Initializer(seed, configuration.Layers);
         _embedding = initializer.Normal(device, "embedding.weight", new Shape(configuration.VocabularySize, configuration.Dimension));
         _blocks = new ModelBlock[configuration.Layers];
         for (var i = 0; i < _blocks.Length; i++)
@@ -137,10 +139,17 @@ public sealed class LanguageModel : IDisposable
     /// <exception cref="LociException">A file is missing, damaged or of another model.</exception>
     public static LanguageModel Load(string folder, Device device, WeightFormat weights = WeightFormat.Float32)
     {
-        var model = new LanguageModel(ModelConfiguration.Load(Path.Combine(folder, "config.json")), device);
+        var configuration = ModelConfiguration.Load(Path.Combine(folder, "config.json"));
+        using var file = SafetensorsFile.Open(Path.Combine(folder, "model.safetensors"));
+        using (var shapes = new LanguageModel(configuration, device, Initializer.ForShapes))
+        {
+            shapes.RequireTensors(file);
+        }
+
+        var model = new LanguageModel(RequireRoom(configuration, device), device, Initializer.ForLoading);
         try
         {
-            model.LoadWeights(Path.Combine(folder, "model.safetensors"));
+            model.ReadWeights(file);
             model.ConvertWeights(weights);
             return model;
         }
@@ -182,20 +191,8 @@ public sealed class LanguageModel : IDisposable
     {
         RequireExact("overwritten");
         using var file = SafetensorsFile.Open(path);
-        var buffer = new float[Parameters.Max(parameter => parameter.Shape.Count)];
-        foreach (var parameter in Parameters)
-        {
-            var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
-            file.ReadFloat(parameter.Name, Extents(parameter.Shape), values);
-            file.RequireFinite(parameter.Name);
-            parameter.Load(values);
-        }
-
-        var known = Parameters.Select(parameter => parameter.Name).ToHashSet();
-        if (file.Tensors.FirstOrDefault(tensor => !known.Contains(tensor.Name)) is { } unknown)
-        {
-            throw new LociException($"The weights {path} hold the tensor {unknown.Name}, which this model does not have: use the configuration that was saved with them.");
-        }
+        RequireTensors(file);
+        ReadWeights(file);
     }
 
     /// <summary>A digest of the configuration and all weights, by which a session's file knows its model.</summary>
@@ -298,6 +295,52 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Empty states, one a block.</summary>
     internal MixerState[] CreateStates(StateOptions options) => [.. _blocks.Select(block => block.Mixer.CreateState(options))];
+
+    /// <summary>Checks a configuration and what the machine has for it before anything is allocated.</summary>
+    private static ModelConfiguration RequireRoom(ModelConfiguration configuration, Device device)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(device);
+        using var shapes = new LanguageModel(configuration.Validate(), device, Initializer.ForShapes);
+        MachineMemory.RequireRoom(shapes.ParameterCount, sizeof(float), "for its weights");
+        if (shapes.Parameters.FirstOrDefault(parameter => parameter.Shape.Count > Array.MaxLength) is { } large)
+        {
+            throw new LociException(FormattableString.Invariant(
+                $"The tensor {large.Name} of the model would have {large.Shape.Count:#,0} values, ")
+                + FormattableString.Invariant($"more than the {Array.MaxLength:#,0} of one tensor: choose smaller sizes."));
+        }
+
+        return configuration;
+    }
+
+    /// <summary>Checks that a file holds this model's tensors and no others.</summary>
+    private void RequireTensors(SafetensorsFile file)
+    {
+        foreach (var parameter in Parameters)
+        {
+            _ = file.Find(parameter.Name, Extents(parameter.Shape));
+        }
+
+        var known = Parameters.Select(parameter => parameter.Name).ToHashSet();
+        if (file.Tensors.FirstOrDefault(tensor => !known.Contains(tensor.Name)) is { } unknown)
+        {
+            throw new LociException(
+                $"The weights {file.Path} hold the tensor {unknown.Name}, which this model does not have: "
+                + "use the configuration that was saved with them.");
+        }
+    }
+
+    private void ReadWeights(SafetensorsFile file)
+    {
+        var buffer = new float[Parameters.Max(parameter => parameter.Shape.Count)];
+        foreach (var parameter in Parameters)
+        {
+            var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
+            file.ReadFloat(parameter.Name, values);
+            file.RequireFinite(parameter.Name);
+            parameter.Load(values);
+        }
+    }
 
     private Tensor Norm(Tape tape, Tensor x) => _normBias is null
         ? RmsNorm.Apply(tape, x, _norm, epsilon: Configuration.NormEpsilon)

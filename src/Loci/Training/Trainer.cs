@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Formats;
+using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Optimization;
@@ -17,6 +18,9 @@ public sealed class Trainer : IDisposable
 {
     private const ulong SamplerStream = 1;
     private const ulong DropoutStream = 2;
+    private const long MostCounted = 1L << 60;
+
+    private static readonly TimeSpan s_longest = TimeSpan.FromDays(100_000);
 
     private readonly ITrainingBatches _source;
     private readonly RandomGenerator _dropout;
@@ -71,6 +75,8 @@ public sealed class Trainer : IDisposable
             throw new LociException($"{source.Name} has no end, so the training cannot be a number of epochs: give a number of steps or a time limit.");
         }
 
+        // Weights, gradients and the two moments.
+        MachineMemory.RequireRoom(model.ParameterCount, 4 * sizeof(float), "to be trained");
         Model = model;
         _clock = clock ?? TimeProvider.System;
         _source = source;
@@ -86,8 +92,7 @@ public sealed class Trainer : IDisposable
         long rows = (long)options.BatchRows * options.Context;
         _inputs = model.Device.Allocate<int>(rows);
         _targets = model.Device.Allocate<int>(rows);
-        var stepRows = (double)options.BatchRows * options.Accumulation;
-        TotalSteps = Math.Min(options.Steps ?? long.MaxValue, options.Epochs is { } epochs ? Math.Max(1, (long)Math.Ceiling(epochs * _source.RowsPerEpoch!.Value / stepRows)) : long.MaxValue);
+        TotalSteps = TotalStepsUnder(options);
     }
 
     /// <summary>The model.</summary>
@@ -121,9 +126,7 @@ public sealed class Trainer : IDisposable
     public bool IsComplete => Step >= TotalSteps || (Options.TimeLimit is { } limit && Elapsed >= limit);
 
     /// <summary>The learning rate of the next step.</summary>
-    public double LearningRate => TotalSteps != long.MaxValue
-        ? Options.LearningRate.RateAt(Step, TotalSteps)
-        : Options.LearningRate.RateAt(Step, Elapsed / Options.TimeLimit!.Value);
+    public double LearningRate => RateUnder(Options);
 
     /// <summary>Bytes of device memory that steps use beside weights, gradients and moments.</summary>
     public long StepBytes => _tape.BytesHeld;
@@ -198,6 +201,19 @@ public sealed class Trainer : IDisposable
         Model.Device.Free(_targets);
     }
 
+    /// <summary>The learning rate that the next step has with other options, such as another end.</summary>
+    internal double RateUnder(TrainingOptions options) => TotalStepsUnder(options) is var steps && steps != long.MaxValue
+        ? options.LearningRate.RateAt(Step, steps)
+        : options.LearningRate.RateAt(Step, Elapsed / options.TimeLimit!.Value);
+
+    /// <summary>How far the run of a checkpoint has come.</summary>
+    /// <exception cref="LociException">The checkpoint is damaged.</exception>
+    internal static (long Step, TimeSpan Elapsed) ReadProgress(SafetensorsFile file)
+    {
+        var state = ReadState(file);
+        return (state[0], new TimeSpan(state[7]));
+    }
+
     internal static void RequireVocabulary(LanguageModel model, TokenizedCorpus corpus) => RequireVocabulary(model, corpus.Name, corpus.VocabularySize);
 
     /// <summary>The whole state as tensors of a file.</summary>
@@ -234,11 +250,10 @@ public sealed class Trainer : IDisposable
             Read(file, "second_moment.", parameter, _optimizer.SecondMoment(i), buffer);
         }
 
-        var state = new long[StateLength];
-        file.ReadInt64("trainer.state", state);
-        if (state.AsSpan(0, 8).ContainsAnyInRange(long.MinValue, -1) || state[4] > int.MaxValue || state[5] > int.MaxValue || state[6] >= (_source.RowsPerEpoch ?? long.MaxValue) || state.AsSpan(8, 4).IndexOfAnyExcept(0) < 0)
+        var state = ReadState(file);
+        if (state[6] >= (_source.RowsPerEpoch ?? long.MaxValue))
         {
-            throw new LociException($"The checkpoint {file.Path} holds numbers that cannot be: it is damaged, so start the run again.");
+            throw Impossible(file);
         }
 
         Step = state[0];
@@ -253,6 +268,29 @@ public sealed class Trainer : IDisposable
     }
 
     private const int StateLength = 12;
+
+    private static long[] ReadState(SafetensorsFile file)
+    {
+        var state = new long[StateLength];
+        file.ReadInt64("trainer.state", state);
+        return state.AsSpan(0, 4).ContainsAnyExceptInRange(0, MostCounted) || state.AsSpan(4, 2).ContainsAnyExceptInRange(0, int.MaxValue)
+            || state[6] < 0 || state[7] < 0 || state[7] > s_longest.Ticks || state.AsSpan(8, 4).IndexOfAnyExcept(0) < 0
+            ? throw Impossible(file)
+            : state;
+    }
+
+    private static LociException Impossible(SafetensorsFile file) =>
+        new($"The checkpoint {file.Path} holds numbers that cannot be: it is damaged, so start the run again.");
+
+    private long TotalStepsUnder(TrainingOptions options)
+    {
+        var stepRows = (double)options.BatchRows * options.Accumulation;
+        return Math.Min(
+            options.Steps ?? long.MaxValue,
+            options.Epochs is { } epochs
+                ? Math.Max(1, (long)Math.Ceiling(epochs * _source.RowsPerEpoch!.Value / stepRows))
+                : long.MaxValue);
+    }
 
     private static PackedSampler Pack(TokenizedCorpus corpus, TrainingOptions options)
     {

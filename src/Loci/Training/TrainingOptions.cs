@@ -71,23 +71,33 @@ public sealed record TrainingOptions
     {
         Require(Steps is not null || Epochs is not null || TimeLimit is not null, "The training has no end: give a number of steps, a number of epochs or a time limit.");
         Require(Steps is null or > 0, $"A training of {Steps} steps is too short: use at least 1.");
-        Require(Epochs is null || (Epochs > 0 && double.IsFinite(Epochs.Value)), $"A training of {Epochs} epochs is out of range: use a positive number.");
+        Require(
+            Epochs is null or (> 0 and <= MostEpochs),
+            $"A training of {Epochs} epochs is out of range: use a number above 0 and at most {MostEpochs}.");
         Require(TimeLimit is null || TimeLimit > TimeSpan.Zero, $"A time limit of {TimeLimit} is too short: use a positive one.");
         Require(Context > 0 && BatchRows > 0 && Accumulation > 0, $"Context ({Context}), batch ({BatchRows}) and accumulation ({Accumulation}) must be at least 1.");
         Require((long)Context * BatchRows <= 1 << 24, $"A batch of {BatchRows} rows of {Context} tokens is too large: use accumulation for more than {1 << 24} tokens.");
+        Require(
+            Steps is null || (Int128)Steps.Value * Context * BatchRows * Accumulation <= MostTokens,
+            $"A training of {Steps} steps is too long: with these batches it would read more than {MostTokens} tokens.");
         Require(Accumulation <= 1 << 16, $"An accumulation of {Accumulation} batches is too large: use at most {1 << 16}.");
         Require(LearningRate is not null, "The learning rate schedule is missing.");
         LearningRate!.Validate();
         Require(Beta1 is >= 0 and < 1 && Beta2 is >= 0 and < 1, $"The betas of AdamW are {Beta1} and {Beta2}: use numbers from 0 to below 1.");
         Require(Epsilon > 0 && float.IsFinite(Epsilon), $"The epsilon of AdamW is {Epsilon}: use a small positive number.");
         Require(WeightDecay >= 0 && float.IsFinite(WeightDecay), $"The weight decay is {WeightDecay}: use 0 or more.");
-        Require(MaximumGradientNorm >= 0, $"The maximum gradient norm is {MaximumGradientNorm}: use a positive number, or 0 for no clipping.");
+        Require(
+            MaximumGradientNorm >= 0 && float.IsFinite(MaximumGradientNorm),
+            $"The maximum gradient norm is {MaximumGradientNorm}: use a positive number, or 0 for no clipping.");
         Require(EvaluateEvery >= 0 && SaveEvery >= 0, $"Evaluations come every {EvaluateEvery} and checkpoints every {SaveEvery} steps: use 0 or more.");
         Require(EvaluationTokens is null or > 0, $"An evaluation of {EvaluationTokens} tokens is too short: use at least 1.");
         Require(LogEvery > 0, $"The metrics log gets a line every {LogEvery} steps: use at least 1.");
         Require(MaximumSkippedSteps >= 0, $"At most {MaximumSkippedSteps} skipped steps in a row: use 0 or more.");
         return this;
     }
+
+    private const double MostEpochs = 1e6;
+    private const long MostTokens = 1L << 62;
 
     internal AdamWOptions AdamW => new()
     {

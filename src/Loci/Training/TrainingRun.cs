@@ -23,6 +23,8 @@ public sealed class TrainingRun : IDisposable
     private const string TokenizerName = "tokenizer.json";
     private const string ConfigurationName = "config.json";
     private const string MetricsName = "metrics.jsonl";
+    private const string ModelName = "model.safetensors";
+    private const double NoticedRise = 0.01;
 
     private readonly FolderLock _lock;
     private readonly TokenizedCorpus? _validation;
@@ -31,13 +33,15 @@ public sealed class TrainingRun : IDisposable
     private readonly Dictionary<string, string> _identity;
     private readonly MetricsLog _metrics;
     private readonly TensorBoardWriter _tensorBoard;
+    private readonly List<string> _notes = [];
     private double _bestLoss = double.NaN;
     private long _bestStep;
     private long _evaluatedStep = -1;
     private long _savedStep = -1;
 
     private TrainingRun(
-        string folder, FolderLock held, Trainer trainer, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus? validation, ITrainingObserver? observer, bool isResumed)
+        string folder, FolderLock held, Trainer trainer, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus? validation,
+        ITrainingObserver? observer, TrainingOptions? resumed)
     {
         Folder = folder;
         Trainer = trainer;
@@ -46,16 +50,17 @@ public sealed class TrainingRun : IDisposable
         _validation = validation;
         _observer = observer;
         _identity = Identify(trainer, tokenizer, training, validation);
-        if (isResumed && File.Exists(CheckpointPath))
+        if (resumed is not null)
         {
             Restore();
+            RequireEndAhead(resumed);
         }
 
         // Only now, since the log is cut back to the step that the checkpoint holds.
-        _metrics = isResumed ? MetricsLog.Resume(Path.Combine(folder, MetricsName), trainer.Step) : MetricsLog.Create(Path.Combine(folder, MetricsName));
+        _metrics = resumed is null ? MetricsLog.Create(MetricsPath) : MetricsLog.Resume(MetricsPath, trainer.Step);
         try
         {
-            _tensorBoard = TensorBoardWriter.Create(Path.Combine(folder, "tensorboard"), isResumed ? trainer.Step : null);
+            _tensorBoard = TensorBoardWriter.Create(Path.Combine(folder, "tensorboard"), resumed is null ? null : trainer.Step);
         }
         catch
         {
@@ -73,10 +78,15 @@ public sealed class TrainingRun : IDisposable
     /// <summary>The file that holds the run's whole state.</summary>
     public string CheckpointPath => Path.Combine(Folder, CheckpointName);
 
+    /// <summary>What its folder has lost and what its new end changes, in sentences that stand in the metrics too.</summary>
+    public IReadOnlyList<string> Notes => _notes;
+
+    private string MetricsPath => Path.Combine(Folder, MetricsName);
+
     /// <summary>Whether a folder holds a run.</summary>
     public static bool Exists(string folder) => File.Exists(Path.Combine(folder, DescriptionName));
 
-    /// <summary>Checks that a folder holds neither a run nor a model, before work is spent on what would go there.</summary>
+    /// <summary>Checks that a folder holds no run, nothing left of one and no model, before work is spent on what would go there.</summary>
     /// <exception cref="LociException">It holds one.</exception>
     public static void RequireUnused(string folder)
     {
@@ -86,9 +96,38 @@ public sealed class TrainingRun : IDisposable
             throw new LociException($"The folder {folder} already holds a training run: continue it with --resume {folder}, or choose another folder.");
         }
 
-        if (File.Exists(Path.Combine(folder, "model.safetensors")))
+        if (Remains(folder) is { } remains)
         {
-            throw new LociException($"The folder {folder} already holds a model: choose another folder for the new run.");
+            throw new LociException($"The folder {folder} already holds {remains}: choose another folder for the new run.");
+        }
+    }
+
+    /// <summary>Checks that a run can go on, and has not gone past its new end, before work is spent on its data.</summary>
+    /// <param name="folder">The run's folder.</param>
+    /// <param name="options">How it shall go on.</param>
+    /// <exception cref="LociException">There is no run, its checkpoint is missing or damaged, or it is past its new end.</exception>
+    public static void RequireResumable(string folder, TrainingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var before = ReadDescription(folder).Training;
+        using var file = OpenCheckpoint(folder);
+        RequireSame(folder, file, "format", CheckpointFormat);
+        RequireSame(folder, file, "model_configuration", Hash(ModelConfiguration.Load(Path.Combine(folder, ConfigurationName)).ToJson()));
+        if (!HasOtherEnd(before, options))
+        {
+            return;
+        }
+
+        var (step, elapsed) = Trainer.ReadProgress(file);
+        if (options.Steps < step)
+        {
+            throw Behind(folder, Invariant($"{step:#,0} steps"), Invariant($"{options.Steps:#,0}"));
+        }
+
+        if (options.TimeLimit < elapsed)
+        {
+            throw Behind(
+                folder, Invariant($"{elapsed.TotalSeconds:#,0.#} seconds"), Invariant($"{options.TimeLimit.Value.TotalSeconds:#,0.#}"));
         }
     }
 
@@ -115,10 +154,21 @@ public sealed class TrainingRun : IDisposable
             model.Configuration.Save(Path.Combine(folder, ConfigurationName));
         }, (held, trainer) =>
         {
-            var run = new TrainingRun(folder, held, trainer, tokenizer, training, validation, observer, false);
-            // Last: with this file the folder is a run that can be resumed.
-            WriteDescription(folder, new RunDescription { Training = options, Data = data });
-            return run;
+            var run = new TrainingRun(folder, held, trainer, tokenizer, training, validation, observer, null);
+            try
+            {
+                // From the beginning, so that a checkpoint that is missing later is one that was lost.
+                run.WriteCheckpoint();
+                // Last: with this file the folder is a run that can be resumed.
+                WriteDescription(folder, new RunDescription { Training = options, Data = data });
+                return run;
+            }
+            catch
+            {
+                File.Delete(run.CheckpointPath);
+                run.CloseLogs();
+                throw;
+            }
         });
     }
 
@@ -136,13 +186,13 @@ public sealed class TrainingRun : IDisposable
         string folder, LanguageModel model, Tokenizer tokenizer, TokenizedCorpus training, TokenizedCorpus? validation, TrainingOptions options, TrainingData? data = null,
         ITrainingObserver? observer = null)
     {
-        var before = ReadDescription(folder);
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(tokenizer);
-        ArgumentNullException.ThrowIfNull(options);
+        RequireResumable(folder, options);
+        var before = ReadDescription(folder);
         return Build(folder, model, training, validation, options, null, (held, trainer) =>
         {
-            var run = new TrainingRun(folder, held, trainer, tokenizer, training, validation, observer, true);
+            var run = new TrainingRun(folder, held, trainer, tokenizer, training, validation, observer, before.Training);
             var description = new RunDescription { Training = options, Data = data ?? before.Data };
             if (description != before)
             {
@@ -150,6 +200,9 @@ public sealed class TrainingRun : IDisposable
             }
 
             run._metrics.Append(new MetricsRecord(MetricsKind.Resumed, trainer.Step) { Tokens = trainer.Tokens });
+            run.NoteLostMetrics();
+            run.ReplaceLostModel();
+            run.NoteRisingRate(before.Training);
             return run;
         });
     }
@@ -162,19 +215,28 @@ public sealed class TrainingRun : IDisposable
         var path = Path.Combine(folder, DescriptionName);
         if (!File.Exists(path))
         {
-            throw new LociException($"There is no training run in {folder}: check the folder, or start a run with it as the output.");
+            throw new LociException(Remains(folder) is { } remains
+                ? $"The folder {folder} holds {remains} but no {DescriptionName}, without which the run cannot go on: "
+                    + "put that file back, or start a new run in another folder."
+                : $"There is no training run in {folder}: check the folder, or start a run with it as the output.");
         }
 
+        var text = TextInput.ReadFile(path);
+        return FileFailure.Naming(path, () => ParseDescription(text));
+    }
+
+    private static RunDescription ParseDescription(string text)
+    {
         try
         {
-            var description = JsonSerializer.Deserialize(TextInput.ReadFile(path), TrainingJson.Default.RunDescription)
-                ?? throw new LociException($"{path} is empty: start the run again in another folder.");
+            var description = JsonSerializer.Deserialize(text, TrainingJson.Default.RunDescription)
+                ?? throw new LociException("The description of the run is empty: start the run again in another folder.");
             _ = description.Training.Validate();
             return description;
         }
         catch (JsonException exception)
         {
-            throw new LociException($"{path} is not a valid description of a run: {exception.Message}", exception);
+            throw new LociException($"This is not a valid description of a run: {JsonProblem.Of(exception)}.", exception);
         }
     }
 
@@ -230,10 +292,15 @@ public sealed class TrainingRun : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _metrics.Dispose();
-        _tensorBoard.Dispose();
+        CloseLogs();
         Trainer.Dispose();
         _lock.Dispose();
+    }
+
+    private void CloseLogs()
+    {
+        _metrics.Dispose();
+        _tensorBoard.Dispose();
     }
 
     private static bool IsDue(long step, int every) => every > 0 && step > 0 && step % every == 0;
@@ -379,32 +446,24 @@ public sealed class TrainingRun : IDisposable
             Trainer.Model.Save(Folder);
         }
 
-        SafetensorsFile.Write(
-            CheckpointPath,
-            Trainer.Save().Append(TensorEntry.Int64("run.state", [3], (long[])[BitConverter.DoubleToInt64Bits(_bestLoss), _bestStep, _evaluatedStep])),
-            _identity);
+        WriteCheckpoint();
         _savedStep = Trainer.Step;
         _metrics.Append(new MetricsRecord(MetricsKind.Saved, Trainer.Step) { Tokens = Trainer.Tokens, Name = CheckpointName });
         _observer?.OnSaved(Trainer.Step, CheckpointPath);
     }
 
+    private void WriteCheckpoint() => SafetensorsFile.Write(
+        CheckpointPath,
+        Trainer.Save().Append(
+            TensorEntry.Int64("run.state", [3], (long[])[BitConverter.DoubleToInt64Bits(_bestLoss), _bestStep, _evaluatedStep])),
+        _identity);
+
     private void Restore()
     {
-        using var file = SafetensorsFile.Open(CheckpointPath);
+        using var file = OpenCheckpoint(Folder);
         foreach (var (key, value) in _identity)
         {
-            if (file.Metadata.GetValueOrDefault(key) != value)
-            {
-                throw new LociException(key switch
-                {
-                    "format" => $"{CheckpointPath} is not a checkpoint that this version can resume: start the run again in another folder.",
-                    "model_configuration" => $"{Path.Combine(Folder, ConfigurationName)} has changed since the run began: put the original back, or start a new run in another folder.",
-                    "tokenizer" => $"{Path.Combine(Folder, TokenizerName)} has changed since the run began: put the original back, or start a new run in another folder.",
-                    "training_data" => $"The training data is not what the run in {Folder} began with: put the original text back, or start a new run in another folder.",
-                    "validation_data" => $"The validation data is not what the run in {Folder} began with: put the original text back, or start a new run in another folder.",
-                    _ => $"{Path.Combine(Folder, DescriptionName)} has changed since the run began: only the end of a run and how often it reports may change, so put the original back or start a new run.",
-                });
-            }
+            RequireSame(Folder, file, key, value);
         }
 
         Trainer.Restore(file);
@@ -413,4 +472,130 @@ public sealed class TrainingRun : IDisposable
         (_bestLoss, _bestStep, _evaluatedStep) = (BitConverter.Int64BitsToDouble(state[0]), state[1], state[2]);
         _savedStep = Trainer.Step;
     }
+
+    private static SafetensorsFile OpenCheckpoint(string folder)
+    {
+        var path = Path.Combine(folder, CheckpointName);
+        if (File.Exists(path))
+        {
+            return SafetensorsFile.Open(path);
+        }
+
+        throw new LociException(
+            $"The run in {folder} has lost its {CheckpointName} and cannot go on where it stopped: put that file back, or "
+            + (File.Exists(Path.Combine(folder, ModelName))
+                ? $"start a new run from the weights of its model with loci train --from {folder} and another folder as the output."
+                : "start the run again in another folder."));
+    }
+
+    private static void RequireSame(string folder, SafetensorsFile file, string key, string value)
+    {
+        if (file.Metadata.GetValueOrDefault(key) != value)
+        {
+            throw new LociException(key switch
+            {
+                "format" => $"{file.Path} is not a checkpoint that this version can resume: start the run again in another folder.",
+                "model_configuration" => Changed(ConfigurationName),
+                "tokenizer" => Changed(TokenizerName),
+                "training_data" => Other("training"),
+                "validation_data" => Other("validation"),
+                _ => $"{Path.Combine(folder, DescriptionName)} has changed since the run began: "
+                    + "only the end of a run and how often it reports may change, so put the original back or start a new run.",
+            });
+        }
+
+        string Other(string data) => $"The {data} data is not what the run in {folder} began with: "
+            + "put the original text back, or start a new run in another folder.";
+
+        string Changed(string name) =>
+            $"{Path.Combine(folder, name)} has changed since the run began: put the original back, or start a new run in another folder.";
+    }
+
+    /// <summary>What a folder holds of a run or model, in words; null where there is nothing that could be lost.</summary>
+    private static string? Remains(string folder) =>
+        File.Exists(Path.Combine(folder, ModelName)) ? "a model"
+        : HoldsTraining(Path.Combine(folder, CheckpointName)) ? "the checkpoint of a training run"
+        : new FileInfo(Path.Combine(folder, MetricsName)) is { Exists: true, Length: > 0 } ? "the metrics of a training run"
+        : null;
+
+    /// <summary>Whether a checkpoint could be missed: not where a run was killed while its folder was made.</summary>
+    private static bool HoldsTraining(string checkpoint)
+    {
+        try
+        {
+            using var file = File.Exists(checkpoint) ? SafetensorsFile.Open(checkpoint) : null;
+            return file is not null && Trainer.ReadProgress(file).Step > 0;
+        }
+        catch (LociException)
+        {
+            return true;
+        }
+    }
+
+    private static bool HasOtherEnd(TrainingOptions before, TrainingOptions options) =>
+        (before.Steps, before.Epochs, before.TimeLimit) != (options.Steps, options.Epochs, options.TimeLimit);
+
+    private static LociException Behind(string folder, string done, string end) =>
+        new($"The run in {folder} has trained for {done} already and cannot end after {end}: choose a later end, or leave the end out.");
+
+    // Steps and times are compared before; how many steps an epoch has shows only with the data.
+    private void RequireEndAhead(TrainingOptions before)
+    {
+        if (HasOtherEnd(before, Trainer.Options) && Trainer.TotalSteps < Trainer.Step)
+        {
+            throw Behind(Folder, Invariant($"{Trainer.Epoch:#,0.###} epochs"), Invariant($"{Trainer.Options.Epochs:#,0.###}"));
+        }
+    }
+
+    private void NoteLostMetrics()
+    {
+        var expected = Trainer.Step - (Trainer.Step % Trainer.Options.LogEvery);
+        if (_metrics.LastStep < expected)
+        {
+            Note(Invariant($"{MetricsPath} has lost what it said of the steps {_metrics.LastStep + 1:#,0} to {expected:#,0}; ")
+                + "the run goes on without it.");
+        }
+    }
+
+    /// <summary>Writes the model again where the checkpoint has its very weights; otherwise looks for the best one anew.</summary>
+    private void ReplaceLostModel()
+    {
+        var path = Path.Combine(Folder, ModelName);
+        if (File.Exists(path))
+        {
+            return;
+        }
+
+        if (_validation is null ? Trainer.Step > 0 : _bestStep == Trainer.Step && !double.IsNaN(_bestLoss))
+        {
+            Trainer.Model.Save(Folder);
+            Note($"{path} was missing and has been written again from the checkpoint.");
+        }
+        else if (!double.IsNaN(_bestLoss))
+        {
+            Note(Invariant($"{path}, the best model so far (held-out loss {_bestLoss:0.0000} at step {_bestStep:#,0}), is missing: ")
+                + "from here on the best is looked for anew.");
+            (_bestLoss, _bestStep, _evaluatedStep, _savedStep) = (double.NaN, 0, -1, -1);
+        }
+    }
+
+    private void NoteRisingRate(TrainingOptions before)
+    {
+        var (planned, rate) = (Trainer.RateUnder(before), Trainer.LearningRate);
+        if (!Trainer.IsComplete && rate > planned * (1 + NoticedRise))
+        {
+            Note(Invariant($"With its later end the run's learning rate rises from {planned:0.00e-0} to {rate:0.00e-0} ")
+                + Invariant($"at step {Trainer.Step + 1:#,0}, which can undo some of what was learned; ")
+                + "to avoid it, give a run its whole length from the start, or start it with "
+                + "--schedule constant (or wsd, which can be made longer until its fall begins).");
+        }
+    }
+
+    private void Note(string sentence)
+    {
+        _notes.Add(sentence);
+        _metrics.Append(new MetricsRecord(MetricsKind.Message, Trainer.Step) { Text = sentence });
+    }
+
+    private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 }

@@ -95,6 +95,21 @@ public sealed partial class DemoTests : IDisposable
     }
 
     [Fact]
+    public void ADemoThatLostItsCheckpointIsNotDoneAgainUnasked()
+    {
+        var plan = Plan;
+        Run(plan);
+        var trained = Weights(plan);
+        File.Delete(Path.Combine(plan.FolderOf(DemoModel.Cached), "checkpoint.safetensors"));
+        var refused = Assert.Throws<LociException>(() => Run(plan)).Message;
+        Assert.Contains("checkpoint.safetensors", refused, StringComparison.Ordinal);
+        Assert.Contains("--overwrite", refused, StringComparison.Ordinal);
+        Assert.Equal(trained, Weights(plan));
+        Run(plan with { Overwrite = true });
+        Assert.Equal(trained, Weights(plan));
+    }
+
+    [Fact]
     public void AnInterruptedDemoGoesOnAndEndsAsIfItHadNotBeen()
     {
         var whole = Plan with { Folder = Path.Combine(_folder, "whole") };

@@ -135,6 +135,26 @@ public sealed class ExperimentRunnerTests : IDisposable
         Assert.Contains(file, Assert.Throws<LociException>(() => Run(Text, "out")).Message, StringComparison.Ordinal);
     }
 
+    // A run whose folder was removed is done again, as the messages say; a report without any of its runs is one that was lost.
+    [Fact]
+    public void LostRunsAreNotABeginning()
+    {
+        var first = Run(Text, "out");
+        var results = Path.Combine(_folder.In("out"), "results.json");
+        File.WriteAllText(results, "{}");
+        var runs = Path.Combine(_folder.In("out"), "runs");
+        Directory.Delete(Directory.GetDirectories(runs)[0], recursive: true);
+        Observer observer = new();
+        Assert.Equal(first.Select(Essence), Run(Text, "out", observer).Select(Essence));
+        Assert.Single(observer.Started);
+
+        Directory.Delete(runs, recursive: true);
+        Assert.Contains("has lost its runs", Assert.Throws<LociException>(() => Run(Text, "out")).Message, StringComparison.Ordinal);
+        Assert.Equal("{}", File.ReadAllText(results));
+        File.Delete(results);
+        Assert.Equal(first.Select(Essence), Run(Text, "out").Select(Essence));
+    }
+
     [Fact]
     public void FailureOfARunEndsTheExperiment()
     {

@@ -85,7 +85,7 @@ public sealed class TrainingRunTests : IDisposable
         Start(_folder.In("straight"));
         var killed = _folder.In("killed");
         Assert.Throws<InvalidTimeZoneException>(() => Start(killed, dieAfter: 3));
-        Assert.False(File.Exists(Path.Combine(killed, "checkpoint.safetensors")));
+        Assert.Equal([1L, 2, 3], MetricsLog.Read(Path.Combine(killed, "metrics.jsonl")).Select(record => record.Step));
         ResumeRun(killed);
         AssertSame(_folder.In("straight"), killed);
     }
@@ -303,6 +303,253 @@ public sealed class TrainingRunTests : IDisposable
         Assert.All(Evaluations(run), record => Assert.Equal(record.Loss!.Value / Math.Log(2) * (Validation.TokenCount + 2) / Validation.ByteCount, record.Values!["bits_per_byte"], 9));
         Assert.Single(Directory.GetFiles(Path.Combine(run, "tensorboard")));
     }
+
+    [Theory]
+    [InlineData(2, "start the run again in another folder")] // no model yet: the first evaluation comes after step 3
+    [InlineData(7, "loci train --from")]
+    public void LostCheckpointIsNotABeginning(int stopAfter, string way)
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: stopAfter);
+        File.Delete(Path.Combine(run, "checkpoint.safetensors"));
+        var before = Contents(run);
+        var message = Assert.Throws<LociException>(() => ResumeRun(run)).Message;
+        Assert.Contains("has lost its checkpoint.safetensors", message, StringComparison.Ordinal);
+        Assert.Contains(way, message, StringComparison.Ordinal);
+        Assert.Equal(before, Contents(run));
+    }
+
+    [Theory]
+    [InlineData("training.json", "no training.json")]
+    [InlineData("config.json", "config.json")]
+    [InlineData("tokenizer.json", "tokenizer.json")]
+    public void LostDescriptionIsRefused(string name, string says)
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 7);
+        File.Delete(Path.Combine(run, name));
+        var before = Contents(run);
+        Assert.Contains(says, Assert.Throws<LociException>(() => ResumeRun(run)).Message, StringComparison.Ordinal);
+        Assert.Equal(before, Contents(run));
+    }
+
+    // Whatever of a run is left, a new run does not go over it.
+    [Theory]
+    [InlineData("model.safetensors", "a model")]
+    [InlineData("checkpoint.safetensors", "the checkpoint")]
+    [InlineData("metrics.jsonl", "the metrics")]
+    public void RemainsOfARunAreNotOverwritten(string name, string what)
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 7);
+        foreach (var file in Directory.GetFiles(run).Where(file => Path.GetFileName(file) != name))
+        {
+            File.Delete(file);
+        }
+
+        var before = Contents(run);
+        Assert.Contains($"already holds {what}", Assert.Throws<LociException>(() => Start(run)).Message, StringComparison.Ordinal);
+        Assert.Equal(before, Contents(run));
+    }
+
+    [Fact]
+    public void KilledWhileItsFolderWasMadeCanStartAgain()
+    {
+        var run = _folder.In("run");
+        using (var model = Model(_device))
+        {
+            TrainingRun.Start(run, model, Bytes, Text, Validation, Options).Dispose();
+        }
+
+        File.Delete(Path.Combine(run, "training.json"));
+        Start(_folder.In("straight"));
+        Start(run);
+        AssertSame(_folder.In("straight"), run);
+    }
+
+    [Fact]
+    public void LostMetricsAreSaidAndTheRunGoesOn()
+    {
+        Start(_folder.In("straight"));
+        var run = _folder.In("run");
+        Start(run, stopAfter: 7);
+        File.Delete(Path.Combine(run, "metrics.jsonl"));
+        using (var model = TrainingRun.CreateModel(run, _device))
+        using (var resumed = TrainingRun.Resume(run, model, Bytes, Text, Validation, Options))
+        {
+            Assert.Contains("the steps 1 to 7", Assert.Single(resumed.Notes), StringComparison.Ordinal);
+            resumed.Run(TestContext.Current.CancellationToken);
+        }
+
+        var records = MetricsLog.Read(Path.Combine(run, "metrics.jsonl"));
+        Assert.Equal([8L, 9, 10, 11, 12], records.Where(record => record.Kind == MetricsKind.Step).Select(record => record.Step));
+        var note = Assert.Single(records, record => record.Kind == MetricsKind.Message);
+        Assert.Contains("the steps 1 to 7", note.Text, StringComparison.Ordinal);
+        File.Copy(Path.Combine(_folder.In("straight"), "metrics.jsonl"), Path.Combine(run, "metrics.jsonl"), overwrite: true);
+        AssertSame(_folder.In("straight"), run);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void LostEventsAreWrittenFromThereOn(bool folderToo)
+    {
+        Start(_folder.In("straight"));
+        var run = _folder.In("run");
+        Start(run, stopAfter: 7);
+        Directory.Delete(Path.Combine(run, "tensorboard"), recursive: true);
+        if (!folderToo)
+        {
+            Directory.CreateDirectory(Path.Combine(run, "tensorboard"));
+        }
+
+        ResumeRun(run);
+        Assert.Single(Directory.GetFiles(Path.Combine(run, "tensorboard")));
+        AssertSame(_folder.In("straight"), run);
+    }
+
+    // Without held-out data the checkpoint has the weights of the model that was lost.
+    [Theory]
+    [InlineData(5)]
+    [InlineData(12)]
+    public void LostModelIsWrittenAgainFromTheCheckpoint(int stopAfter)
+    {
+        var run = _folder.In("run");
+        Start(run, validation: false, stopAfter: stopAfter);
+        var path = Path.Combine(run, "model.safetensors");
+        var weights = File.ReadAllBytes(path);
+        File.Delete(path);
+        using var model = TrainingRun.CreateModel(run, _device);
+        using var resumed = TrainingRun.Resume(run, model, Bytes, Text, null, Options);
+        Assert.Contains("written again", Assert.Single(resumed.Notes), StringComparison.Ordinal);
+        Assert.Equal(weights, File.ReadAllBytes(path));
+    }
+
+    // With a checkpoint at every evaluation, the one of step 3 has the best weights so far.
+    [Fact]
+    public void LostBestModelIsWrittenAgainWhereTheCheckpointHasIt()
+    {
+        var run = _folder.In("run");
+        var options = Options with { SaveEvery = 3 };
+        using var model = Model(_device);
+        using (var killed = TrainingRun.Start(run, model, Bytes, Text, Validation, options, null, new Stop { DieAfter = 4 }))
+        {
+            Assert.Throws<InvalidTimeZoneException>(() => killed.Run(TestContext.Current.CancellationToken));
+        }
+
+        var path = Path.Combine(run, "model.safetensors");
+        var weights = File.ReadAllBytes(path);
+        File.Delete(path);
+        using var resumed = TrainingRun.Resume(run, model, Bytes, Text, Validation, options);
+        Assert.Contains("written again", Assert.Single(resumed.Notes), StringComparison.Ordinal);
+        Assert.Equal(weights, File.ReadAllBytes(path));
+    }
+
+    // Other checkpoints do not have the best weights, so that the rest of the run, or its end, is what is left to choose from.
+    [Theory]
+    [InlineData(7, 9)]
+    [InlineData(12, 12)]
+    public void LostBestModelIsLookedForAnew(int stopAfter, int earliest)
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: stopAfter);
+        File.Delete(Path.Combine(run, "model.safetensors"));
+        var outcome = ResumeRun(run);
+        Assert.InRange(outcome.BestStep, earliest, 12);
+        using var saved = LanguageModel.Load(run, _device);
+        var result = Perplexity.Measure(
+            saved, Validation, new PerplexityOptions { Context = Options.Context, BatchRows = 2 },
+            cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(outcome.BestLoss, result.Loss);
+        var note = Assert.Single(MetricsLog.Read(Path.Combine(run, "metrics.jsonl")), record => record.Kind == MetricsKind.Message);
+        Assert.Contains("looked for anew", note.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RunFromOtherWeightsBeginsWithThemAlsoWhenResumed()
+    {
+        Start(_folder.In("first"), validation: false);
+        var first = _folder.In("first");
+        foreach (var name in new[] { "straight", "killed" })
+        {
+            using var model = LanguageModel.Load(first, _device);
+            using var stop = new Stop { DieAfter = name == "killed" ? 2 : null };
+            using var run = TrainingRun.Start(_folder.In(name), model, Bytes, Text, Validation, Options, null, stop);
+            if (name == "killed")
+            {
+                Assert.Throws<InvalidTimeZoneException>(() => stop.Run(run));
+            }
+            else
+            {
+                stop.Run(run);
+            }
+        }
+
+        ResumeRun(_folder.In("killed"));
+        AssertSame(_folder.In("straight"), _folder.In("killed"));
+        using var file = SafetensorsFile.Open(Path.Combine(_folder.In("straight"), "checkpoint.safetensors"));
+        var records = MetricsLog.Read(Path.Combine(_folder.In("straight"), "metrics.jsonl"));
+        var loss = MetricsLog.Read(Path.Combine(first, "metrics.jsonl")).First(record => record.Kind == MetricsKind.Step).Loss;
+        Assert.True(records.First(record => record.Kind == MetricsKind.Step).Loss < loss);
+    }
+
+    // The last step of the first run had 0.1 of the peak; of the longer one the cosine is at (13 - 3) / (24 - 3) of its way, so the rate is
+    // peak (1 - 0.9 (1 - cos(pi 10 / 21)) / 2) = 0.5836 peak: computed by hand.
+    [Theory]
+    [InlineData(ScheduleKind.Cosine, 24, "rises from 5.00e-4 to 2.92e-3 at step 13")]
+    [InlineData(ScheduleKind.Linear, 24, "rises from 5.00e-4 to 2.86e-3 at step 13")]
+    [InlineData(ScheduleKind.WarmupStableDecay, 100, "rises from 5.00e-4 to 5.00e-3 at step 13")]
+    [InlineData(ScheduleKind.Constant, 24, null)]
+    [InlineData(ScheduleKind.Cosine, 12, null)]
+    public void LongerEndSaysThatTheLearningRateRises(ScheduleKind kind, int steps, string? says)
+    {
+        var run = _folder.In("run");
+        var options = Options with { LearningRate = Options.LearningRate with { Kind = kind } };
+        using var model = Model(_device);
+        using (var first = TrainingRun.Start(run, model, Bytes, Text, Validation, options))
+        {
+            first.Run(TestContext.Current.CancellationToken);
+        }
+
+        using (var resumed = TrainingRun.Resume(run, model, Bytes, Text, Validation, options with { Steps = steps }))
+        {
+            Assert.Equal(says is null ? 0 : 1, resumed.Notes.Count);
+            Assert.All(resumed.Notes, note => Assert.Contains(says!, note, StringComparison.Ordinal));
+            Assert.All(resumed.Notes, note => Assert.Contains("--schedule constant", note, StringComparison.Ordinal));
+        }
+
+        // The end stands in the run's folder now, and nothing is said twice.
+        using var again = TrainingRun.Resume(run, model, Bytes, Text, Validation, options with { Steps = steps });
+        Assert.Empty(again.Notes);
+    }
+
+    [Fact]
+    public void EarlierEndThanWhatIsDoneIsRefused()
+    {
+        var run = _folder.In("run");
+        Start(run, stopAfter: 7);
+        var before = Contents(run);
+        Refused("7 steps already and cannot end after 6", Options with { Steps = 6 });
+        Refused("seconds already and cannot end after 0", Options with { TimeLimit = TimeSpan.FromTicks(1) });
+        Refused("epochs already and cannot end after 0.1", Options with { Steps = null, Epochs = 0.1 });
+        Assert.Equal(before, Contents(run));
+        using var model = Model(_device);
+        using var resumed = TrainingRun.Resume(run, model, Bytes, Text, Validation, Options with { Steps = 7 });
+        Assert.Equal(7, resumed.Run(TestContext.Current.CancellationToken).Step);
+
+        void Refused(string numbers, TrainingOptions options)
+        {
+            using var model = Model(_device);
+            var message = Assert.Throws<LociException>(() => TrainingRun.Resume(run, model, Bytes, Text, Validation, options)).Message;
+            Assert.Contains(numbers, message, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>All files of a folder and what they hold.</summary>
+    private static SortedDictionary<string, string> Contents(string folder) => new(Directory
+        .GetFiles(folder, "*", SearchOption.AllDirectories)
+        .Where(file => Path.GetFileName(file) != ".lock")
+        .ToDictionary(file => Path.GetRelativePath(folder, file), file => Convert.ToHexString(File.ReadAllBytes(file))));
 
     private static IEnumerable<MetricsRecord> Evaluations(string run) =>
         MetricsLog.Read(Path.Combine(run, "metrics.jsonl")).Where(record => record.Kind == MetricsKind.Evaluation);

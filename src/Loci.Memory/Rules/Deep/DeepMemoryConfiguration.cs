@@ -41,5 +41,9 @@ public sealed record DeepMemoryConfiguration
         : !IsFraction(InitialMomentum) ? $"The initial inner momentum is {InitialMomentum}: use a number between 0 and 1."
         : null;
 
+    /// <summary>Weights of the network of a head.</summary>
+    internal long WeightsOfHead(long width) =>
+        Depth == 1 ? width * width : (2 + ((Depth - 2) * (long)Expansion)) * Expansion * width * width;
+
     private static bool IsFraction(float value) => value is > 0 and < 1;
 }
