@@ -76,19 +76,19 @@ internal sealed class ChatCommand
             session.SaveAs(path);
         }
 
-        new Chat(session, loaded.Tokenizer, new SessionWriter(session, loaded.Tokenizer, sampler), _writing.Tokens(result)).Run();
-        return 0;
+        return new Chat(session, loaded.Tokenizer, new SessionWriter(session, loaded.Tokenizer, sampler), _writing.Tokens(result)).Run();
     }
 
     /// <summary>One chat. Answers go to standard output, everything else to standard error.</summary>
     private sealed class Chat(Session session, Tokenizer tokenizer, SessionWriter writer, int tokens)
     {
         private readonly List<int> _exchanges = []; // where each begins
+        private int? _stopped;                      // the exit code of a signal that ended more than an answer
 
-        public void Run()
+        public int Run()
         {
             Say("/help lists the commands.");
-            while (true)
+            while (_stopped is null)
             {
                 Say("[" + SessionText.Describe(session) + "]");
                 Console.Error.Write("> ");
@@ -120,6 +120,7 @@ internal sealed class ChatCommand
             }
 
             Save();
+            return _stopped ?? 0;
         }
 
         private void Do(string line, string[] words)
@@ -151,18 +152,26 @@ internal sealed class ChatCommand
                     Say($"There is no command {words[0]}; /help lists the commands.");
                     break;
                 default:
-                    Answer(line);
+                    using (var interruption = Interruption.OfText())
+                    {
+                        Answer(line, interruption.Token);
+                        _stopped = EndsChat(interruption) ? interruption.ExitCode : null;
+                    }
+
                     break;
             }
         }
 
-        private void Answer(string line)
+        /// <summary>Ctrl+C ends only the answer where a person can go on; other signals ask for more.</summary>
+        private static bool EndsChat(Interruption interruption) =>
+            interruption.Requested && (interruption.ExitCode != Door.Interrupted || Console.IsInputRedirected);
+
+        private void Answer(string line, CancellationToken cancellationToken)
         {
-            using var interruption = Interruption.OfText();
             var begun = Stopwatch.GetTimestamp();
             var start = session.Position;
             int[] asked = [.. start == 0 ? [tokenizer.EndOfTextId] : Array.Empty<int>(), .. tokenizer.Encode(line + "\n")];
-            if (!SessionReader.Read(session, asked, interruption.Token))
+            if (!SessionReader.Read(session, asked, cancellationToken))
             {
                 session.Rewind(start);
                 Save();
@@ -172,7 +181,7 @@ internal sealed class ChatCommand
 
             _exchanges.Add(start);
             var reading = Stopwatch.GetElapsedTime(begun);
-            var written = writer.Write(tokens, true, interruption.Token);
+            var written = writer.Write(tokens, true, cancellationToken);
             if (!written.EndsLine)
             {
                 session.Read(tokenizer.Encode("\n"));

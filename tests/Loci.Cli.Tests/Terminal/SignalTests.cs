@@ -40,6 +40,21 @@ public sealed class SignalTests(TinyModels models) : IClassFixture<TinyModels>, 
         }
     }
 
+    [Theory]
+    [InlineData("INT", 130)]
+    [InlineData("TERM", 143)]
+    [InlineData("HUP", 129)]
+    public void OneSignalEndsAChatThatNobodyTypes(string signal, int code)
+    {
+        RequireSignals();
+        using var process = Cli.StartOpen("chat", "--model", models.Plain, "--temperature", "0", "--tokens", "100000000");
+        process.StandardInput.Write("one\ntwo\nthree\n");
+        process.StandardInput.Flush();
+        process.StandardOutput.Read(); // it writes, and does not end by itself
+        Cli.Signal(process, signal);
+        Assert.Equal(code, Cli.Finish(process).ExitCode);
+    }
+
     [Fact]
     public void WeightsThatAreBeingMadeAreNoReasonToTrain()
     {
