@@ -184,7 +184,7 @@ internal sealed class ChatCommand
             var written = writer.Write(tokens, true, cancellationToken);
             if (!written.EndsLine)
             {
-                session.Read(tokenizer.Encode("\n"));
+                session.Read(tokenizer.Encode("\n"), CancellationToken.None); // belongs to the answer, also to one that was ended
                 Console.Out.Write("\n");
             }
 

@@ -66,9 +66,9 @@ internal sealed class ProgressMeter
             // The work began again, as in a second pass.
             (_lookedAt, _lookedDone) = (now, done);
         }
-        else if (done > _lookedDone && seconds >= 0.2)
+        else if (done > _lookedDone && seconds >= (done == Total && double.IsNaN(_rate) ? 0.02 : 0.2))
         {
-            // Only when the count has moved, so that slow steps do not make the rate swing.
+            // Short work has a rate only at its end. Only when the count has moved, so that slow steps do not make the rate swing.
             double latest = (done - _lookedDone) / seconds;
             double keep = double.IsNaN(_rate) ? 0 : Math.Exp(-seconds / RateSeconds);
             _rate = (keep == 0 ? 0 : keep * _rate) + ((1 - keep) * latest);

@@ -77,6 +77,19 @@ public sealed class ProgressDisplayTests
     }
 
     [Fact]
+    public void ShortWorkHasARateAtItsEnd()
+    {
+        TestClock clock = new();
+        ProgressMeter meter = new("read", 300, ProgressUnit.Tokens, 0, clock);
+        clock.Advance(0.1);
+        meter.Report(200, double.NaN);
+        Assert.True(double.IsNaN(meter.Look().Rate));
+        clock.Advance(0.05);
+        meter.Report(300, double.NaN);
+        Assert.Equal(2_000, meter.Look().Rate, 1e-6);
+    }
+
+    [Fact]
     public void StartingOverIsNotANegativeRate()
     {
         TestClock clock = new();
