@@ -5,7 +5,7 @@ namespace Loci.Models;
 /// <summary>What the blocks of a language model are made of.</summary>
 public enum ModelArchitecture
 {
-    /// <summary>RMSNorm, a configurable mixer, SwiGLU: the models that Loci trains (section 7 of the method).</summary>
+    /// <summary>RMSNorm, a configurable mixer, SwiGLU: the models that Loci trains (docs/method.md, section 7).</summary>
     [JsonStringEnumMemberName("llama")]
     Llama,
 

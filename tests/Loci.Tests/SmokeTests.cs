@@ -1,9 +1,0 @@
-using Xunit;
-
-namespace Loci.Tests;
-
-public sealed class SmokeTests
-{
-    [Fact]
-    public void Runs() => Assert.True(Environment.ProcessorCount > 0);
-}
