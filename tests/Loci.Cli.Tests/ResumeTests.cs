@@ -34,8 +34,8 @@ public sealed class ResumeTests : IClassFixture<TrainedModel>, IDisposable
         Assert.Equal(1, result.ExitCode);
         Assert.Equal(
             $"error: The run in {_run} has lost its checkpoint.safetensors and cannot go on where it stopped: "
-            + "put that file back, or start a new run from the weights of its model "
-            + $"with loci train --from {_run} and another folder as the output.", result.Error.TrimEnd());
+            + "put that file back, or start a new run from the weights of its model: "
+            + "loci train --from takes this folder, --out another one.", result.Error.TrimEnd());
         Assert.Equal(before, Contents());
     }
 

@@ -484,7 +484,7 @@ public sealed class TrainingRun : IDisposable
         throw new LociException(
             $"The run in {folder} has lost its {CheckpointName} and cannot go on where it stopped: put that file back, or "
             + (File.Exists(Path.Combine(folder, ModelName))
-                ? $"start a new run from the weights of its model with loci train --from {folder} and another folder as the output."
+                ? "start a new run from the weights of its model: loci train --from takes this folder, --out another one."
                 : "start the run again in another folder."));
     }
 
