@@ -11,7 +11,8 @@ using Loci.Numerics.Optimization;
 namespace Loci.Benchmarks;
 
 /// <summary>
-/// Digests of training steps and sessions for every memory x aggregation x segmentation x start, to compare the bits of two versions on one machine: bits [filter]. A change that should change
+/// Digests of training steps and sessions for every memory x aggregation x segmentation x start, to compare the bits of two versions on one
+/// machine: bits [filter]. A change that should change
 /// nothing leaves every line as it was.
 /// </summary>
 internal static class BitsBenchmark

@@ -7,7 +7,9 @@ using Loci.Numerics;
 
 namespace Loci.Benchmarks;
 
-/// <summary>Tokens/s of sessions of one model that decode on threads of their own, against one on one thread, in turns: threads [dimension layers].</summary>
+/// <summary>
+/// Tokens/s of sessions of one model that decode on threads of their own, against one on one thread, in turns: threads [dimension layers].
+/// </summary>
 internal static class ThreadBenchmark
 {
     private const int Rounds = 9;

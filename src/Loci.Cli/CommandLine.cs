@@ -65,7 +65,8 @@ internal static class CommandLine
     }
 
     /// <summary>
-    /// The arguments so that the parser takes each for what it is: the one behind an option that takes a value is its value, whatever it looks like,
+    /// The arguments so that the parser takes each for what it is: the one behind an option that takes a value is its value, whatever it
+    /// looks like,
     /// and an option that nobody knows is no text.
     /// </summary>
     private static List<string> Literal(Command root, IReadOnlyList<string> arguments)

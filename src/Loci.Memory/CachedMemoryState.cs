@@ -9,7 +9,8 @@ using Loci.Numerics.Operations;
 namespace Loci.Memory;
 
 /// <summary>
-/// The step form of a memory with a cache: one sequence, read token by token or in pieces of any size, with the same bits. Cached states are never changed, so that
+/// The step form of a memory with a cache: one sequence, read token by token or in pieces of any size, with the same bits. Cached states
+/// are never changed, so that
 /// forks share them.
 /// </summary>
 internal sealed class CachedMemoryState : IDisposable
@@ -168,7 +169,9 @@ internal sealed class CachedMemoryState : IDisposable
     /// <summary>Bytes that cached states take after so many tokens, about.</summary>
     public long BytesAfter(int tokens) => Segmentation.IsNone ? 0 : (_reader.ChangesStates ? 1 : Segmentation.VisibleAt(tokens)) * BytesPerSegment;
 
-    /// <summary>Fills the cache as if so many tokens had been read, with states and keys that are <paramref name="noise"/>: for measurements.</summary>
+    /// <summary>
+    /// Fills the cache as if so many tokens had been read, with states and keys that are <paramref name="noise"/>: for measurements.
+    /// </summary>
     public void Fill(int tokens, DeviceSpan<float> noise)
     {
         for (var rest = Segmentation.IsNone ? 0 : tokens / Segmentation.Length; rest > 0;)

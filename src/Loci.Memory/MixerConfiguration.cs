@@ -16,7 +16,10 @@ public sealed record MixerConfiguration
     /// <summary>The network of a deep memory; other memories ignore it.</summary>
     public DeepMemoryConfiguration Deep { get; init; } = new();
 
-    /// <summary>Tokens that the chunked form writes at once. To deep memories it is part of the model: all inner gradients of a chunk are taken at the weights that it starts with.</summary>
+    /// <summary>
+    /// Tokens that the chunked form writes at once. To deep memories it is part of the model: all inner gradients of a chunk are taken at
+    /// the weights that it starts with.
+    /// </summary>
     public int ChunkLength { get; init; } = 64;
 
     /// <summary>Whether this is softmax attention.</summary>

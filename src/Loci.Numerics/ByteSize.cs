@@ -21,7 +21,9 @@ public static class ByteSize
         return $"{amount.ToString(digits, CultureInfo.InvariantCulture)} {Units[unit]}";
     }
 
-    /// <summary>A number of bytes so that it can be told from another one in the same sentence: exact where three digits are the same.</summary>
+    /// <summary>
+    /// A number of bytes so that it can be told from another one in the same sentence: exact where three digits are the same.
+    /// </summary>
     /// <param name="bytes">The bytes.</param>
     /// <param name="other">The other number.</param>
     public static string Format(long bytes, long other) =>

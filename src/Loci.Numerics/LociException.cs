@@ -6,7 +6,10 @@ namespace Loci;
 /// </summary>
 public sealed class LociException : Exception
 {
-    /// <summary>Whether what was asked for is wrong in itself, such as a setting out of range, rather than what was found: the command line then exits with code 2.</summary>
+    /// <summary>
+    /// Whether what was asked for is wrong in itself, such as a setting out of range, rather than what was found: the command line then
+    /// exits with code 2.
+    /// </summary>
     public bool IsUsage { get; init; }
 
     /// <summary>Creates the failure without a message of its own.</summary>

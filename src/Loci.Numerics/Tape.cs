@@ -122,7 +122,10 @@ public sealed class Tape : IDisposable
         _memory.Dispose();
     }
 
-    /// <summary>What some part of a model keeps with the tape from step to step, one of a type: made when it is first asked for, disposed with the tape.</summary>
+    /// <summary>
+    /// What some part of a model keeps with the tape from step to step, one of a type: made when it is first asked for, disposed with the
+    /// tape.
+    /// </summary>
     internal T Resource<T>() where T : class, IDisposable, new()
     {
         if (!_resources.TryGetValue(typeof(T), out var resource))

@@ -63,7 +63,9 @@ internal sealed class ModelOptions(string defaultSize = "small", bool alwaysTied
         return Options.Checked(() => Make(result, vocabularySize));
     }
 
-    /// <summary>Checks the options before it is known how many tokens the vocabulary will have, so that what is wrong shows at once.</summary>
+    /// <summary>
+    /// Checks the options before it is known how many tokens the vocabulary will have, so that what is wrong shows at once.
+    /// </summary>
     /// <param name="result">The options.</param>
     /// <param name="least">The fewest tokens.</param>
     /// <param name="most">The most tokens, of which sentences speak.</param>

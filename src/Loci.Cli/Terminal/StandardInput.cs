@@ -2,7 +2,9 @@ using Loci.Data;
 
 namespace Loci.Cli.Terminal;
 
-/// <summary>What is behind <see cref="Console.In"/>: text that comes through a pipe or from a file is read as any other text from outside.</summary>
+/// <summary>
+/// What is behind <see cref="Console.In"/>: text that comes through a pipe or from a file is read as any other text from outside.
+/// </summary>
 internal static class StandardInput
 {
     /// <summary>Puts it behind the console. A terminal keeps its own reader, which knows its keys.</summary>

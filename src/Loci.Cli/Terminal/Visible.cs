@@ -3,7 +3,8 @@ using System.Text;
 namespace Loci.Cli.Terminal;
 
 /// <summary>
-/// Texts of files, models and people as a terminal may show them: characters that would move the cursor, change its colors or the order of letters
+/// Texts of files, models and people as a terminal may show them: characters that would move the cursor, change its colors or the order of
+/// letters
 /// appear as escapes, as in JSON; what can be seen stays as it is.
 /// </summary>
 internal static class Visible
@@ -15,7 +16,8 @@ internal static class Visible
     public static TextWriter Error => s_error ?? Console.Error;
 
     /// <summary>
-    /// From now on, what is written to a terminal, and all that is said on standard error, is made visible. Other output stays as it is, byte for byte.
+    /// From now on, what is written to a terminal, and all that is said on standard error, is made visible. Other output stays as it is,
+    /// byte for byte.
     /// </summary>
     public static void Install()
     {
@@ -47,7 +49,9 @@ internal static class Visible
         return line.ToString();
     }
 
-    /// <summary>Whether a character acts on a terminal instead of being seen: controls (C0, DEL, C1), directions of writing, other ends of lines.</summary>
+    /// <summary>
+    /// Whether a character acts on a terminal instead of being seen: controls (C0, DEL, C1), directions of writing, other ends of lines.
+    /// </summary>
     public static bool IsHidden(char letter) => char.IsControl(letter)
         || letter is '\u061C' or '\u200E' or '\u200F' or (>= '\u2028' and <= '\u202E') or (>= '\u2066' and <= '\u2069') or '\uFEFF';
 

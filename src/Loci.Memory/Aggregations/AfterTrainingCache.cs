@@ -4,7 +4,10 @@ using Loci.Numerics;
 
 namespace Loci.Memory.Aggregations;
 
-/// <summary>A cache for memories that were trained without one. Nothing of it is learned: gates come from queries and keys as they are, at a fixed temperature and with a fixed bias.</summary>
+/// <summary>
+/// A cache for memories that were trained without one. Nothing of it is learned: gates come from queries and keys as they are, at a fixed
+/// temperature and with a fixed bias.
+/// </summary>
 public sealed record AfterTrainingCache
 {
     private const int MostSegmentsRead = 1 << 16;
@@ -28,13 +31,17 @@ public sealed record AfterTrainingCache
     /// <summary>Tokens per segment: the length that the model was trained at.</summary>
     public int SegmentLength { get; init; } = 1024;
 
-    /// <summary>What a segment starts from. The model has only ever seen memories that go on, or start anew, at its training length.</summary>
+    /// <summary>
+    /// What a segment starts from. The model has only ever seen memories that go on, or start anew, at its training length.
+    /// </summary>
     public SegmentStart Start { get; init; } = SegmentStart.Checkpoint;
 
     /// <summary>rho of the exponential mean, above 0 and below 1.</summary>
     public float Rho { get; init; } = 0.5f;
 
-    /// <summary>Gated forms: added to the online state's logit. 0 is the paper's gate; the larger it is, the more the model stays as it was.</summary>
+    /// <summary>
+    /// Gated forms: added to the online state's logit. 0 is the paper's gate; the larger it is, the more the model stays as it was.
+    /// </summary>
     public float OnlineBias { get; init; }
 
     /// <summary>Gated forms: tau, what scores are multiplied by.</summary>

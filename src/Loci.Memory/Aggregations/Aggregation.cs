@@ -6,7 +6,9 @@ using Loci.Numerics.Operations;
 
 namespace Loci.Memory.Aggregations;
 
-/// <summary>One way to read the states of past segments beside the online memory (equation 5 of arXiv 2602.24281): its name and its equation.</summary>
+/// <summary>
+/// One way to read the states of past segments beside the online memory (equation 5 of arXiv 2602.24281): its name and its equation.
+/// </summary>
 public abstract class Aggregation
 {
     private protected Aggregation()

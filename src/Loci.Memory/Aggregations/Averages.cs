@@ -6,7 +6,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Caching after training (section 4.3): the mean of all cached states and the online one, in the space of their weights. One state stands for all that is cached; it is read
+/// Caching after training (section 4.3): the mean of all cached states and the online one, in the space of their weights. One state stands
+/// for all that is cached; it is read
 /// together with the online one as a soup of two, which for matrix memories is the average of the reads.
 /// </summary>
 internal sealed class Mean : Aggregation, IReadsAfterTraining

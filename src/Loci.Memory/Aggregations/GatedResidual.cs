@@ -5,7 +5,10 @@ using Loci.Numerics;
 
 namespace Loci.Memory.Aggregations;
 
-/// <summary>Gated residual memory (equation 9): y_t = g_t^(s) M_t^(s)(q_t) + sum_{i before s} g_t^(i) M^(i)(q_t), gates by a softmax over all segments.</summary>
+/// <summary>
+/// Gated residual memory (equation 9): y_t = g_t^(s) M_t^(s)(q_t) + sum_{i before s} g_t^(i) M^(i)(q_t), gates by a softmax over all
+/// segments.
+/// </summary>
 internal sealed class GatedResidual : TrainedAggregation, IReadsAfterTraining
 {
     public override string Name => "grm";
@@ -23,9 +26,6 @@ internal sealed class GatedResidual : TrainedAggregation, IReadsAfterTraining
 
     internal sealed class Reader(Router router) : RoutedReader(router)
     {
-        public override Tensor Read(Tape tape, LayerMemory memory, in MemoryInputs inputs) =>
-            Router.Read(tape, inputs.Plan, memory.Write(tape, inputs).Scan, inputs.Q, inputs.Routing);
-
         public override ReadState CreateState(CachedSegments segments, RecurrentMemory memory) => new RoutedState(segments, memory, Router);
 
         public override CacheReader Sparse(int topK, bool readsLinearly) => new SparseSelective.Reader(new Router(Router, topK));

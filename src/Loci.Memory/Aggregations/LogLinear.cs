@@ -7,7 +7,8 @@ using Loci.Numerics.Operations;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Log-linear attention (Guo et al., arXiv 2506.04761), a baseline: independent logarithmic segments whose weights lambda = softplus(x W + bias) depend on the token and on how
+/// Log-linear attention (Guo et al., arXiv 2506.04761), a baseline: independent logarithmic segments whose weights lambda = softplus(x W +
+/// bias) depend on the token and on how
 /// far away a segment is, not on what it holds. Its blocks are the chunks; inside the open block every token has a weight of its own.
 /// </summary>
 internal sealed class LogLinear : TrainedAggregation

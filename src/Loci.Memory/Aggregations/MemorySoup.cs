@@ -7,7 +7,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Memory soup (equation 15): y_t = M*_t(q_t), the read of one memory whose every weight is the gated sum of the cached and the online ones. A memory that reads linearly in
+/// Memory soup (equation 15): y_t = M*_t(q_t), the read of one memory whose every weight is the gated sum of the cached and the online
+/// ones. A memory that reads linearly in
 /// its state gives the gated sum of reads: gated residual memory.
 /// </summary>
 internal sealed class MemorySoup : TrainedAggregation, IReadsAfterTraining
@@ -36,7 +37,9 @@ internal sealed class MemorySoup : TrainedAggregation, IReadsAfterTraining
     }
 }
 
-/// <summary>The step form of a soup. Networks are mixed layer by layer beside the weights that a token leaves, so they are written token by token.</summary>
+/// <summary>
+/// The step form of a soup. Networks are mixed layer by layer beside the weights that a token leaves, so they are written token by token.
+/// </summary>
 internal class SoupState(CachedSegments segments, RecurrentMemory memory, Router router) : RoutedState(segments, memory, router)
 {
     public override bool ReadsRowByRow => !Memory.ReadsLinearly;

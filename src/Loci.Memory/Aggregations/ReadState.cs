@@ -17,7 +17,10 @@ namespace Loci.Memory.Aggregations;
 /// <param name="Output">Receives y.</param>
 internal readonly record struct StepInputs(Tensor X, Tensor Q, Tensor K, Tensor V, RouterInputs Routing, Tensor Online, Tensor Output);
 
-/// <summary>The step form of an aggregation: reads the cached states of one sequence beside its online memory, and keeps what that takes beside the states.</summary>
+/// <summary>
+/// The step form of an aggregation: reads the cached states of one sequence beside its online memory, and keeps what that takes beside the
+/// states.
+/// </summary>
 /// <param name="segments">The cached states.</param>
 /// <param name="memory">The online memory.</param>
 internal abstract class ReadState(CachedSegments segments, RecurrentMemory memory) : IDisposable
@@ -28,7 +31,9 @@ internal abstract class ReadState(CachedSegments segments, RecurrentMemory memor
     /// <summary>Whether every token reads every cached state.</summary>
     public virtual bool ReadsAllStates => true;
 
-    /// <summary>Whether some cached states can be read and others not: not where one stands for several, nor where a weight is a place among them.</summary>
+    /// <summary>
+    /// Whether some cached states can be read and others not: not where one stands for several, nor where a weight is a place among them.
+    /// </summary>
     public virtual bool CanHideSegments => true;
 
     /// <summary>Whether cached states are kept as they were, so that the sequence can go back to them.</summary>

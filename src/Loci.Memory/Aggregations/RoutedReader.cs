@@ -14,6 +14,9 @@ internal abstract class RoutedReader(Router router) : TrainedReader
     public override Router Router => router;
 
     public override IReadOnlyList<Parameter> Parameters => router.Parameters;
+
+    public override Tensor Read(Tape tape, LayerMemory memory, in MemoryInputs inputs) =>
+        router.Read(tape, inputs.Plan, memory.Write(tape, inputs).Scan, inputs.Q, inputs.Routing);
 }
 
 /// <summary>The step form of a gated read. Beside every state it keeps the pooled keys p of its segment.</summary>

@@ -6,7 +6,8 @@ using Loci.Numerics;
 namespace Loci.Memory.Aggregations;
 
 /// <summary>
-/// Sparse selective caching (equations 16 and 17): each token reads the online memory and R_t, the k past segments that score highest, through a softmax over these. Tokens
+/// Sparse selective caching (equations 16 and 17): each token reads the online memory and R_t, the k past segments that score highest,
+/// through a softmax over these. Tokens
 /// are dispatched by segment, so that the cost is k reads a token.
 /// </summary>
 internal sealed class SparseSelective : TrainedAggregation, IReadsAfterTraining
@@ -28,9 +29,6 @@ internal sealed class SparseSelective : TrainedAggregation, IReadsAfterTraining
 
     internal sealed class Reader(Router router) : RoutedReader(router)
     {
-        public override Tensor Read(Tape tape, LayerMemory memory, in MemoryInputs inputs) =>
-            Router.Read(tape, inputs.Plan, memory.Write(tape, inputs).Scan, inputs.Q, inputs.Routing);
-
         public override ReadState CreateState(CachedSegments segments, RecurrentMemory memory) => new State(segments, memory, Router);
 
         public override CacheReader Sparse(int topK, bool readsLinearly) => new Reader(new Router(Router, topK));

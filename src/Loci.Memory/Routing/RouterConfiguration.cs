@@ -21,11 +21,17 @@ public enum RouterKeys
     [JsonStringEnumMemberName("memory")]
     Memory,
 
-    /// <summary>r = x W_r, keys of the router's own that are not normalised: it learns what of a segment is worth finding, and tokens with small ones do not drown the others.</summary>
+    /// <summary>
+    /// r = x W_r, keys of the router's own that are not normalised: it learns what of a segment is worth finding, and tokens with small
+    /// ones do not drown the others.
+    /// </summary>
     [JsonStringEnumMemberName("projected")]
     Projected,
 
-    /// <summary>One learned vector for all tokens, turned by their positions as u is (rotary): gates depend on the token that reads and on distance, not on what a segment holds. An ablation.</summary>
+    /// <summary>
+    /// One learned vector for all tokens, turned by their positions as u is (rotary): gates depend on the token that reads and on distance,
+    /// not on what a segment holds. An ablation.
+    /// </summary>
     [JsonStringEnumMemberName("position")]
     Position,
 }
@@ -49,6 +55,8 @@ public sealed record RouterConfiguration
     /// <summary>What the learned temperature tau of every head starts from.</summary>
     public float InitialTemperature { get; init; } = 1;
 
-    /// <summary>Adds a learned bias to the online segment's logit that starts from this; none where null. A large one starts as the base model.</summary>
+    /// <summary>
+    /// Adds a learned bias to the online segment's logit that starts from this; none where null. A large one starts as the base model.
+    /// </summary>
     public float? OnlineBias { get; init; }
 }

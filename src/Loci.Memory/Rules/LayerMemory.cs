@@ -33,7 +33,8 @@ internal abstract class LayerMemory
     public abstract IReadOnlyList<Parameter> Parameters { get; }
 
     /// <summary>
-    /// Whether the state of a segment cannot be merged from the states of its parts, so that independent logarithmic segments are written again as a whole.
+    /// Whether the state of a segment cannot be merged from the states of its parts, so that independent logarithmic segments are written
+    /// again as a whole.
     /// </summary>
     public abstract bool RewritesSegments { get; }
 
@@ -43,7 +44,9 @@ internal abstract class LayerMemory
     /// <summary>Writes the memory and reads its online state.</summary>
     public abstract Written Write(Tape tape, in MemoryInputs inputs);
 
-    /// <summary>Writes the memory and reads the gated sum of its online and cached states, which for a linear read is the gated sum of reads.</summary>
+    /// <summary>
+    /// Writes the memory and reads the gated sum of its online and cached states, which for a linear read is the gated sum of reads.
+    /// </summary>
     public virtual Tensor WriteAndReadSoup(Tape tape, in MemoryInputs inputs, Router router) =>
         router.Read(tape, inputs.Plan, Write(tape, inputs).Scan, inputs.Q, inputs.Routing);
 

@@ -119,7 +119,10 @@ internal abstract class RecurrentMemory : IDisposable
         _continuations.Truncate(_continuations.Count - 1);
     }
 
-    /// <summary>Copies the sums of log a between the end of each cached segment and the end of the last, [slots, H]: 0 where nothing decays by scalars.</summary>
+    /// <summary>
+    /// Copies the sums of log a between the end of each cached segment and the end of the last, [slots, H]: 0 where nothing decays by
+    /// scalars.
+    /// </summary>
     public virtual void CopyDecaysBehind(DeviceSpan<float> destination) => Device.Clear(destination);
 
     /// <summary>Reads the gated sum of cached and online states as one memory, which for a linear read is the gated sum of reads.</summary>

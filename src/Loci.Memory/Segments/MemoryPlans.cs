@@ -3,7 +3,10 @@ using Loci.Numerics;
 
 namespace Loci.Memory.Segments;
 
-/// <summary>The plans of the batches that run on one tape: one for each way in which its layers divide sequences, made anew where the batch has changed.</summary>
+/// <summary>
+/// The plans of the batches that run on one tape: one for each way in which its layers divide sequences, made anew where the batch has
+/// changed.
+/// </summary>
 internal sealed class MemoryPlans : IDisposable
 {
     private readonly List<Entry> _entries = [];

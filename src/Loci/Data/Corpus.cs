@@ -16,10 +16,14 @@ public abstract class Corpus
     public abstract IEnumerable<Document> ReadDocuments();
 
     /// <summary>
-    /// Opens a corpus of files: a text file, a <c>.jsonl</c> or <c>.ndjson</c> file (one document per line, in the field <c>text</c>; the separator is
-    /// not applied), either compressed with gzip, an archive of such files (zip, tar, or tar compressed with gzip), or a folder of all these. Folders
-    /// and archives are read alike: with what lies within them, in ordinal order of the relative paths; text files in them end in <c>.txt</c>,
-    /// <c>.text</c> or <c>.md</c>; what is hidden (begins with a dot) is left out, and so is macOS' <c>__MACOSX</c>. Of a file that is given itself
+    /// Opens a corpus of files: a text file, a <c>.jsonl</c> or <c>.ndjson</c> file (one document per line, in the field <c>text</c>; the
+    /// separator is
+    /// not applied), either compressed with gzip, an archive of such files (zip, tar, or tar compressed with gzip), or a folder of all
+    /// these. Folders
+    /// and archives are read alike: with what lies within them, in ordinal order of the relative paths; text files in them end in
+    /// <c>.txt</c>,
+    /// <c>.text</c> or <c>.md</c>; what is hidden (begins with a dot) is left out, and so is macOS' <c>__MACOSX</c>. Of a file that is
+    /// given itself
     /// the content says what it is.
     /// </summary>
     /// <param name="path">The file or folder.</param>

@@ -3,8 +3,10 @@ using System.IO.Compression;
 namespace Loci.Data;
 
 /// <summary>
-/// Decompresses gzip and fails if the data stop short or something else than zeros follows them. <see cref="GZipStream"/> takes a truncated file for a
-/// shorter one, so a small member with known content is put after the data: only if the data were complete does that content come out at the end.
+/// Decompresses gzip and fails if the data stop short or something else than zeros follows them. <see cref="GZipStream"/> takes a truncated
+/// file for a
+/// shorter one, so a small member with known content is put after the data: only if the data were complete does that content come out at
+/// the end.
 /// </summary>
 internal sealed class GzipReader : ForwardStream
 {

@@ -26,7 +26,9 @@ internal static class TextSources
     public static IEnumerable<TextSource> Read(string path, long length, Func<double, long> place) =>
         ReadFailure.Guard(path, Read(new Layer(path, path, place, 0), () => File.OpenRead(path), source => Fraction(source.Count, length)));
 
-    /// <summary>The files of an archive or folder that are read, in order; of two with one name the later, as unpacking leaves it.</summary>
+    /// <summary>
+    /// The files of an archive or folder that are read, in order; of two with one name the later, as unpacking leaves it.
+    /// </summary>
     public static List<T> Select<T>(IEnumerable<T> files, Func<T, string> name) =>
         [
             .. files.Where(file => SourceNames.IsRead(name(file)))

@@ -11,7 +11,8 @@ internal static class FolderName
     private const int DigestLength = 16;
 
     /// <summary>
-    /// The letters, marks and digits of a text, with single dashes in place of what is between them. What is too long ends in a digest of the whole, and other signs alone
+    /// The letters, marks and digits of a text, with single dashes in place of what is between them. What is too long ends in a digest of
+    /// the whole, and other signs alone
     /// give nothing but that; empty for white space.
     /// </summary>
     /// <param name="text">The words.</param>

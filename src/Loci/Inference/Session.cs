@@ -12,7 +12,10 @@ namespace Loci.Inference;
 /// Reads one sequence through a model, in pieces of any size or token by token, and gives the logits of the next token. However the text is split, the bits are the same.
 /// A session can be forked, saved and taken back to where it was. Sessions share their model's weights, and forks the cached states, which never change.
 /// </summary>
-/// <remarks>Sessions of one model run on many threads at once; each by itself is used by one thread at a time. After warm-up, nothing is allocated per token on the managed heap.</remarks>
+/// <remarks>
+/// Sessions of one model run on many threads at once; each by itself is used by one thread at a time. After warm-up, nothing is allocated
+/// per token on the managed heap.
+/// </remarks>
 public sealed class Session : IDisposable
 {
     private readonly SessionOptions _options;
@@ -149,7 +152,9 @@ public sealed class Session : IDisposable
 
     /// <summary>Reads the next tokens.</summary>
     /// <param name="tokens">Token ids.</param>
-    /// <param name="cancellationToken">Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.</param>
+    /// <param name="cancellationToken">
+    /// Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.
+    /// </param>
     /// <exception cref="OperationCanceledException">It was stopped; what has been read stays read.</exception>
     public void Read(ReadOnlySpan<int> tokens, CancellationToken cancellationToken) => Read(tokens, default, cancellationToken);
 
@@ -160,7 +165,9 @@ public sealed class Session : IDisposable
     /// <summary>Reads the next tokens and tells how well they were predicted.</summary>
     /// <param name="tokens">Token ids.</param>
     /// <param name="losses">Receives -ln p of every token given all before it, in nats, [tokens]; NaN for the first token of all. May be empty.</param>
-    /// <param name="cancellationToken">Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.</param>
+    /// <param name="cancellationToken">
+    /// Stops between passes of some hundred tokens; <see cref="Position"/> then says how far it came.
+    /// </param>
     /// <exception cref="OperationCanceledException">It was stopped; what has been read stays read.</exception>
     public void Read(ReadOnlySpan<int> tokens, Span<float> losses, CancellationToken cancellationToken = default)
     {
@@ -193,12 +200,15 @@ public sealed class Session : IDisposable
     public long MappedBytes => _binding?.MappedBytes ?? 0;
 
     /// <summary>
-    /// Puts the session into a new file, in which it goes on living: at the end of every segment (every 256 tokens where there are none) all that is new is appended, so that
+    /// Puts the session into a new file, in which it goes on living: at the end of every segment (every 256 tokens where there are none)
+    /// all that is new is appended, so that
     /// a crash loses at most the open segment.
     /// </summary>
     /// <param name="path">The file; its folder must exist.</param>
     /// <param name="overwrite">Whether a file of that name may be replaced.</param>
-    /// <exception cref="LociException">The file is there and may not be replaced, another process uses it, or it cannot be written.</exception>
+    /// <exception cref="LociException">
+    /// The file is there and may not be replaced, another process uses it, or it cannot be written.
+    /// </exception>
     public void SaveAs(string path, bool overwrite = false)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
@@ -234,7 +244,9 @@ public sealed class Session : IDisposable
     /// <param name="path">The file.</param>
     /// <param name="options">How; none takes the defaults.</param>
     /// <param name="progress">Told how many bytes of the file have been checked.</param>
-    /// <exception cref="LociException">The file is missing, damaged, of another model or in use, or the memory budget is too small.</exception>
+    /// <exception cref="LociException">
+    /// The file is missing, damaged, of another model or in use, or the memory budget is too small.
+    /// </exception>
     public static Session Open(LanguageModel model, string path, SessionOpenOptions? options = null, IProgress<long>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(model);

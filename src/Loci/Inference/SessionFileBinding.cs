@@ -6,7 +6,10 @@ using Loci.Numerics;
 
 namespace Loci.Inference;
 
-/// <summary>Ties a session to the file that it lives in: what of the session the file holds, and where cached states that lie in the file are mapped from.</summary>
+/// <summary>
+/// Ties a session to the file that it lives in: what of the session the file holds, and where cached states that lie in the file are mapped
+/// from.
+/// </summary>
 internal sealed class SessionFileBinding : IDisposable
 {
     private const int TokenStream = 0;
@@ -53,7 +56,9 @@ internal sealed class SessionFileBinding : IDisposable
     }
 
     /// <summary>Makes a new file for a session and writes all of the session to it.</summary>
-    /// <exception cref="LociException">The file is there and may not be replaced, another process uses it, or it cannot be written.</exception>
+    /// <exception cref="LociException">
+    /// The file is there and may not be replaced, another process uses it, or it cannot be written.
+    /// </exception>
     public static SessionFileBinding Create(Session session, string path, bool overwrite, Action<SessionFileBinding> bind)
     {
         var metadata = new SessionMetadata

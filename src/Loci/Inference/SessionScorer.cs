@@ -17,7 +17,8 @@ internal static class SessionScorer
     }
 
     /// <summary>
-    /// Reads further tokens in several sessions of one model, whose rows share the matrix products, and tells how each token was predicted. Every session gets the bits,
+    /// Reads further tokens in several sessions of one model, whose rows share the matrix products, and tells how each token was predicted.
+    /// Every session gets the bits,
     /// and every token the score, that it would get alone and token by token.
     /// </summary>
     /// <param name="sessions">The sessions; each has read something.</param>

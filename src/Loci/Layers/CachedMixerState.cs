@@ -4,7 +4,9 @@ using Loci.Numerics;
 
 namespace Loci.Layers;
 
-/// <summary>What a block remembers of one sequence: its memory with the cache, and the last inputs of what stands before the memory.</summary>
+/// <summary>
+/// What a block remembers of one sequence: its memory with the cache, and the last inputs of what stands before the memory.
+/// </summary>
 internal sealed class CachedMixerState : MixerState
 {
     private readonly Device _device;

@@ -10,7 +10,8 @@ using Loci.Numerics.Operations;
 namespace Loci.Layers;
 
 /// <summary>
-/// A memory with a cache: q, k and v are SiLU(conv(x W)), q and k normalized per head; the memory is written and read, its cached states are read beside it, and the result,
+/// A memory with a cache: q, k and v are SiLU(conv(x W)), q and k normalized per head; the memory is written and read, its cached states
+/// are read beside it, and the result,
 /// normalized per head and multiplied by SiLU(x W_g), is projected back.
 /// </summary>
 internal sealed class MemoryMixer : Mixer, IDisposable

@@ -4,7 +4,10 @@ using Loci.Numerics.Operations;
 
 namespace Loci.Layers;
 
-/// <summary>The short convolution that makes q, k and v of their projections, q and k normalized per head: over whole sequences, or behind the last inputs of sequences that go on.</summary>
+/// <summary>
+/// The short convolution that makes q, k and v of their projections, q and k normalized per head: over whole sequences, or behind the last
+/// inputs of sequences that go on.
+/// </summary>
 internal sealed class MixerConvolution
 {
     private readonly Device _device;

@@ -12,7 +12,8 @@ namespace Loci.Layers;
 
 /// <summary>
 /// The time mix of RWKV: receptance (q), key and value are linear maps of mixtures of a token with the one before; the memory is written and read, cached states are read
-/// beside it, the result is normalized per head, gated and projected back. It reads models that were trained elsewhere and has no gradient; whole sequences are read as from
+/// beside it, the result is normalized per head, gated and projected back. It reads models that were trained elsewhere and has no gradient;
+/// whole sequences are read as from
 /// an empty state.
 /// </summary>
 internal abstract class RwkvMixer : Mixer, IDisposable

@@ -3,7 +3,10 @@ using Loci.Numerics.Operations;
 
 namespace Loci.Layers;
 
-/// <summary>The token shift of RWKV: mixtures of each row with the one before, which for the first row of a sequence that goes on is the last one of its state.</summary>
+/// <summary>
+/// The token shift of RWKV: mixtures of each row with the one before, which for the first row of a sequence that goes on is the last one of
+/// its state.
+/// </summary>
 internal static class RwkvShift
 {
     /// <summary>The mixtures, [mixtures * rows, D].</summary>

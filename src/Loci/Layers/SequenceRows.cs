@@ -9,7 +9,8 @@ namespace Loci.Layers;
 internal readonly record struct StreamPart(MixerState[] States, int Rows);
 
 /// <summary>
-/// The rows of one pass through a model: whole sequences, or the next tokens of sequences that go on from states, which the pass moves behind them. Only what carries something
+/// The rows of one pass through a model: whole sequences, or the next tokens of sequences that go on from states, which the pass moves
+/// behind them. Only what carries something
 /// from token to token (memories, convolutions, attention, token shifts) looks whether there are states.
 /// </summary>
 internal readonly ref struct SequenceRows

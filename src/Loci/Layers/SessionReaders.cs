@@ -5,7 +5,10 @@ using Loci.Numerics;
 
 namespace Loci.Layers;
 
-/// <summary>What reads the cached states of sessions: a mixer's own reader or, where a session asks for another, one with fixed parameters. Safe for use by several threads.</summary>
+/// <summary>
+/// What reads the cached states of sessions: a mixer's own reader or, where a session asks for another, one with fixed parameters. Safe for
+/// use by several threads.
+/// </summary>
 /// <param name="device">Where they live.</param>
 /// <param name="heads">H.</param>
 internal sealed class SessionReaders(Device device, int heads) : IDisposable

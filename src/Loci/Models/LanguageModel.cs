@@ -11,7 +11,8 @@ using Loci.Numerics.Operations;
 namespace Loci.Models;
 
 /// <summary>
-/// A causal language model: embedding, blocks, norm, projection to the vocabulary (docs/method.md, section 7). The same code trains recurrent memories with
+/// A causal language model: embedding, blocks, norm, projection to the vocabulary (docs/method.md, section 7). The same code trains
+/// recurrent memories with
 /// or without a cache and the attention baseline, and runs RWKV models that were trained elsewhere.
 /// </summary>
 public sealed class LanguageModel : IDisposable

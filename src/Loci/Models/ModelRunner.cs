@@ -3,7 +3,10 @@ using Loci.Numerics;
 
 namespace Loci.Models;
 
-/// <summary>What it takes to read through a model: a tape with its memory and plans, and buffers of tokens. One thread at a time; the model is shared by many.</summary>
+/// <summary>
+/// What it takes to read through a model: a tape with its memory and plans, and buffers of tokens. One thread at a time; the model is
+/// shared by many.
+/// </summary>
 internal sealed class ModelRunner : IDisposable
 {
     /// <summary>Tokens per pass: enough for full-speed matrix products, few enough to keep memory small.</summary>
@@ -51,7 +54,9 @@ internal sealed class ModelRunner : IDisposable
     }
 }
 
-/// <summary>The runners of a model that nobody uses at the moment: a session takes one for as long as it reads. Safe for use by several threads.</summary>
+/// <summary>
+/// The runners of a model that nobody uses at the moment: a session takes one for as long as it reads. Safe for use by several threads.
+/// </summary>
 internal sealed class ModelRunnerPool(LanguageModel model) : IDisposable
 {
     private readonly Lock _lock = new();

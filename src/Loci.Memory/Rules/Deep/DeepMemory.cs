@@ -8,8 +8,10 @@ using Loci.Numerics.Operations;
 namespace Loci.Memory.Rules.Deep;
 
 /// <summary>
-/// A memory that is a small network per head, written by gradient descent on an inner loss (equations 30 and 34 to 36): S_t = h_t S_{t-1} - e_t grad l,
-/// W_t = a_t W_{t-1} + S_t. Its initial weights are learned, shared by all segments, and not zero: a zero network has zero gradients and stays dead.
+/// A memory that is a small network per head, written by gradient descent on an inner loss (equations 30 and 34 to 36): S_t = h_t S_{t-1} -
+/// e_t grad l,
+/// W_t = a_t W_{t-1} + S_t. Its initial weights are learned, shared by all segments, and not zero: a zero network has zero gradients and
+/// stays dead.
 /// </summary>
 internal sealed class DeepMemory : LayerMemory
 {
@@ -70,7 +72,8 @@ internal sealed class DeepMemory : LayerMemory
     public override RecurrentMemory CreateRecurrent(Segmentation segmentation) => new RecurrentDeepMemory(_device, this, segmentation, _chunkLength);
 
     /// <summary>
-    /// The layers of all heads and the deviations they start with: keys have unit length, so that 1 in the first layer gives hidden values of about 1; later layers have
+    /// The layers of all heads and the deviations they start with: keys have unit length, so that 1 in the first layer gives hidden values
+    /// of about 1; later layers have
     /// 1 / sqrt(inputs).
     /// </summary>
     private static IEnumerable<(int Count, float Deviation)> InitialLayers(DeepMemoryOptions options)

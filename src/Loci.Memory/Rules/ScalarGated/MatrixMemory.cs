@@ -7,7 +7,8 @@ using Loci.Numerics.Operations;
 namespace Loci.Memory.Rules.ScalarGated;
 
 /// <summary>
-/// A matrix memory with scalar gates, M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T. Rules differ in the gates they take from the input; scan, cache and reads
+/// A matrix memory with scalar gates, M_t = a_t M_{t-1} + b_t v_{t-1} k_{t-1}^T + l_t v_t k_t^T. Rules differ in the gates they take from
+/// the input; scan, cache and reads
 /// are the same for all.
 /// </summary>
 internal sealed class MatrixMemory(LayerContext layer, MemoryGates gates) : LayerMemory

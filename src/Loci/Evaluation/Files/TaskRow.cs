@@ -47,7 +47,10 @@ internal readonly record struct TaskRow(EvaluationTask Task, string Where, JsonE
     /// <exception cref="LociException">It is not there.</exception>
     public int Integer(string field) => Whole(Text(field)) ?? throw Wrong($"has no whole number in the field '{field}'");
 
-    /// <summary>The whole number that a text is, also with zeros behind a point, as tables with gaps are written (<c>1.0</c>); null for another text.</summary>
+    /// <summary>
+    /// The whole number that a text is, also with zeros behind a point, as tables with gaps are written (<c>1.0</c>); null for another
+    /// text.
+    /// </summary>
     public static int? Whole(string text) =>
         decimal.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value == decimal.Truncate(value) && decimal.Abs(value) <= int.MaxValue
             ? (int)value
