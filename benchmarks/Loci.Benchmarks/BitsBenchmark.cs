@@ -1,12 +1,12 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Numerics.Optimization;
+using Loci.Sessions;
 
 namespace Loci.Benchmarks;
 

@@ -1,12 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
-using Loci.Inference;
+using Loci.Evaluation.Reporting;
 using Loci.Memory;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
-using Loci.Reporting;
+using Loci.Sessions;
 
 namespace Loci.Benchmarks;
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Benchmarks;
 

@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Benchmarks;
 

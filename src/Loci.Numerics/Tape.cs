@@ -137,9 +137,17 @@ public sealed class Tape : IDisposable
         return (T)resource;
     }
 
-    /// <summary>Some rows of a tensor as a tensor over the same memory, for inference.</summary>
-    internal Tensor Rows(Tensor tensor, int first, int rows)
+    /// <summary>Some rows of a tensor as a tensor over the same memory, for inference: no gradient passes through it.</summary>
+    /// <param name="tensor">[R, D].</param>
+    /// <param name="first">The first of them.</param>
+    /// <param name="rows">How many, 1 or more.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The tensor has no such rows.</exception>
+    public Tensor Rows(Tensor tensor, int first, int rows)
     {
+        ArgumentNullException.ThrowIfNull(tensor);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rows);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((long)first + rows, tensor.Rows);
         var columns = tensor.Columns;
         return NewTensor(new Shape(rows, columns), tensor.Data.Slice((long)first * columns, (long)rows * columns));
     }

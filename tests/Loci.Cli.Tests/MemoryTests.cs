@@ -3,11 +3,11 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Xunit;
 
 namespace Loci.Cli.Tests;

@@ -4,8 +4,8 @@ using System.Diagnostics;
 using System.Globalization;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

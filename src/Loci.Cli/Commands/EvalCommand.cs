@@ -6,6 +6,7 @@ using Loci.Cli.Terminal;
 using Loci.Evaluation;
 using Loci.Memory.Store;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 
@@ -358,7 +359,7 @@ internal sealed class EvalCommand
         }
     }
 
-    private static string Describe(LoadedModel loaded, Inference.SessionOptions session)
+    private static string Describe(LoadedModel loaded, SessionOptions session)
     {
         List<string> parts = [ModelOptions.Describe(loaded.Model.Configuration)];
         if (loaded.Model.Weights != WeightFormat.Float32)

@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

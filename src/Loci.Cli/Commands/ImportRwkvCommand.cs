@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
 using Loci.Data;
 using Loci.Formats;
+using Loci.Models;
 using Loci.Numerics;
 
 namespace Loci.Cli.Commands;

@@ -2,8 +2,8 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

@@ -2,10 +2,10 @@ using System.Globalization;
 using System.Text.Json;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
+using Loci.Evaluation.Reporting;
 using Loci.Memory.Segments;
 using Loci.Numerics;
-using Loci.Reporting;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

@@ -1,6 +1,6 @@
 using Loci.Cli.Terminal;
-using Loci.Inference;
 using Loci.Models;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

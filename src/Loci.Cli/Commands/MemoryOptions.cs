@@ -1,10 +1,10 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Loci.Cli.Terminal;
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Store;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

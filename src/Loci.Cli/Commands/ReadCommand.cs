@@ -3,8 +3,8 @@ using System.CommandLine.Parsing;
 using System.Diagnostics;
 using Loci.Cli.Terminal;
 using Loci.Data;
-using Loci.Inference;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

@@ -2,7 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Loci.Cli.Terminal;
-using Loci.Evaluation.Ruler;
+using Loci.Evaluation.Tasks.Ruler;
 using Loci.Models;
 
 namespace Loci.Cli.Commands;

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Loci.Cli.Terminal;
-using Loci.Inference;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

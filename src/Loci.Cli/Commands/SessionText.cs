@@ -1,6 +1,6 @@
 using Loci.Data;
-using Loci.Inference;
 using Loci.Numerics;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Loci.Data;
-using Loci.Inference;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

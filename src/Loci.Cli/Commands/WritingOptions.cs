@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Security.Cryptography;
 using Loci.Cli.Terminal;
-using Loci.Inference;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

@@ -1,4 +1,5 @@
 using Loci.Evaluation;
+using Loci.Training;
 
 namespace Loci.Cli.Demo;
 

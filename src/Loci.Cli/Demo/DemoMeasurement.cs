@@ -1,6 +1,8 @@
 using Loci.Data;
 using Loci.Evaluation;
 using Loci.Models;
+using Loci.Sessions;
+using Loci.Training;
 
 namespace Loci.Cli.Demo;
 

@@ -1,8 +1,9 @@
 using System.Globalization;
 using Loci.Cli.Terminal;
 using Loci.Evaluation;
+using Loci.Evaluation.Reporting;
 using Loci.Formats;
-using Loci.Reporting;
+using Loci.Training;
 
 namespace Loci.Cli.Demo;
 

@@ -1,7 +1,7 @@
 using System.Text;
 using Loci.Data;
-using Loci.Inference;
 using Loci.Models;
+using Loci.Sessions;
 
 namespace Loci.Cli.Demo;
 

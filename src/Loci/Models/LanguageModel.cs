@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Loci.Formats;
-using Loci.Inference;
 using Loci.Layers;
 using Loci.Memory;
 using Loci.Numerics;
@@ -108,11 +107,6 @@ public sealed class LanguageModel : IDisposable
 
         return Forward(tape, inputs, new SequenceRows(layout));
     }
-
-    /// <summary>Starts reading one sequence.</summary>
-    /// <param name="options">How its memory is kept; none takes the defaults.</param>
-    /// <exception cref="LociException">The options do not go with this model.</exception>
-    public Session CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
     /// <summary>Saves weights and configuration to a folder: <c>model.safetensors</c> and <c>config.json</c>, each atomically.</summary>
     /// <exception cref="LociException">They cannot be written, or were rounded.</exception>

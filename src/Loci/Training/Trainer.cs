@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Loci.Data;
-using Loci.Evaluation;
 using Loci.Formats;
 using Loci.Memory.Aggregations;
 using Loci.Models;

@@ -1,4 +1,3 @@
-using Loci.Evaluation;
 
 namespace Loci.Training;
 

@@ -392,7 +392,7 @@ public sealed class TrainingRun : IDisposable
         }
 
         _observer?.OnEvaluating(Trainer.Step);
-        Evaluation.PerplexityResult result;
+        PerplexityResult result;
         try
         {
             result = Trainer.Evaluate(_validation, _tokenizer, cancellationToken);

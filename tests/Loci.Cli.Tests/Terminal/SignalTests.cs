@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using Loci.Cli.Commands;
-using Loci.Inference;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Xunit;
 
 namespace Loci.Cli.Tests.Terminal;

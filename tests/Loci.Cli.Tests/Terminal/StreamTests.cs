@@ -1,6 +1,6 @@
 using System.CommandLine;
 using Loci.Formats;
-using Loci.Inference;
+using Loci.Sessions;
 using Xunit;
 
 namespace Loci.Cli.Tests.Terminal;

@@ -1,6 +1,6 @@
 using System.Text;
 using Loci.Data;
-using Loci.Experiments;
+using Loci.Evaluation.Experiments;
 using Loci.Formats;
 using Loci.Models;
 using Loci.Tests.Evaluation;

@@ -1,11 +1,11 @@
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Segments;
 using Loci.Memory.Store;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Loci.Tests.Data;
 using Loci.Tests.Models;
 using Xunit;

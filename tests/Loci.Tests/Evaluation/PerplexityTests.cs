@@ -3,6 +3,7 @@ using Loci.Evaluation;
 using Loci.Models;
 using Loci.Numerics;
 using Loci.Tests.Training;
+using Loci.Training;
 using Xunit;
 using static Loci.Tests.Training.TrainingFixture;
 

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Xml.Linq;
-using Loci.Experiments;
-using Loci.Reporting;
+using Loci.Evaluation.Experiments;
+using Loci.Evaluation.Reporting;
 using Loci.Tests.Training;
 using Xunit;
 

@@ -1,5 +1,5 @@
 using Loci.Data;
-using Loci.Experiments;
+using Loci.Evaluation.Experiments;
 using Loci.Models;
 using Loci.Training;
 using Xunit;

@@ -3,6 +3,7 @@ using System.Text;
 using Loci.Formats;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Loci.Tests.Models;
 using Xunit;
 

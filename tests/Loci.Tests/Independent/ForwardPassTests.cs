@@ -4,6 +4,7 @@ using Loci.Memory.Rules;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Loci.Tests.Data;
 using Loci.Tests.Models;
 using Xunit;

@@ -3,6 +3,7 @@ using Loci.Memory.Rules;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Xunit;
 
 namespace Loci.Tests.Models;

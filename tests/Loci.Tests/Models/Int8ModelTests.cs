@@ -1,8 +1,8 @@
-using Loci.Inference;
 using Loci.Memory.Rules;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Loci.Tests.Formats;
 using Loci.Tests.Training;
 using Loci.Training;

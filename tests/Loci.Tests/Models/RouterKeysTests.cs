@@ -1,9 +1,9 @@
-using Loci.Inference;
 using Loci.Memory.Aggregations;
 using Loci.Memory.Routing;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Xunit;
 
 namespace Loci.Tests.Models;

@@ -1,4 +1,3 @@
-using Loci.Inference;
 using Loci.Layers;
 using Loci.Memory;
 using Loci.Memory.Aggregations;
@@ -6,6 +5,7 @@ using Loci.Memory.Routing;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;
+using Loci.Sessions;
 using Loci.Tests.Formats;
 using Xunit;
 using Segmentation = Loci.Memory.Segments.Segmentation;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
-using Loci.Reporting;
+using Loci.Evaluation.Reporting;
 using Xunit;
 
 namespace Loci.Tests.Reporting;

@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Evaluation.LongBench;
+using Loci.Evaluation.Tasks.LongBench;
 using Loci.Tests.Data;
 using Xunit;
 using static Loci.Tests.Evaluation.TaskFixture;

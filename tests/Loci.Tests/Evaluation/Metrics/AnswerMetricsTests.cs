@@ -1,4 +1,4 @@
-using Loci.Evaluation.Metrics;
+using Loci.Evaluation.Tasks.Metrics;
 using Xunit;
 
 namespace Loci.Tests.Evaluation.Metrics;

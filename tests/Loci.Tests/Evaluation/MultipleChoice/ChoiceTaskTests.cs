@@ -63,7 +63,7 @@ public sealed class ChoiceTaskTests
     [InlineData("a [step] b", "a b")]
     [InlineData("a [b [c] d", "a d")]
     [InlineData("a    b", "a  b")] // pairs of spaces, once
-    public void HellaSwagCleans(string text, string expected) => Assert.Equal(expected, Loci.Evaluation.MultipleChoice.HellaSwagTask.Clean(text));
+    public void HellaSwagCleans(string text, string expected) => Assert.Equal(expected, Loci.Evaluation.Tasks.MultipleChoice.HellaSwagTask.Clean(text));
 
     [Fact]
     public void HellaSwagAsText()

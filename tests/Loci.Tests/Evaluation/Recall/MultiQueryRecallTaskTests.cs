@@ -1,6 +1,6 @@
 using System.Globalization;
 using Loci.Evaluation;
-using Loci.Evaluation.Recall;
+using Loci.Evaluation.Tasks.Recall;
 using Loci.Memory.Segments;
 using Loci.Models;
 using Loci.Numerics;

@@ -1,5 +1,5 @@
 using Loci.Data;
-using Loci.Evaluation.Recall;
+using Loci.Evaluation.Tasks.Recall;
 using Loci.Memory;
 using Loci.Models;
 using Loci.Numerics;

@@ -1,6 +1,6 @@
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Evaluation.Retrieval;
+using Loci.Evaluation.Tasks.Retrieval;
 using Xunit;
 using static Loci.Tests.Evaluation.TaskFixture;
 

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 using Loci.Data;
-using Loci.Evaluation.Ruler;
+using Loci.Evaluation.Tasks.Ruler;
 using Loci.Tests.Data;
 using Xunit;
 

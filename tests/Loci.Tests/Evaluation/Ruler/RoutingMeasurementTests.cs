@@ -1,6 +1,6 @@
 using Loci.Data;
-using Loci.Evaluation.Ruler;
-using Loci.Experiments;
+using Loci.Evaluation.Experiments;
+using Loci.Evaluation.Tasks.Ruler;
 using Loci.Memory.Aggregations;
 using Loci.Models;
 using Loci.Numerics;

@@ -1,7 +1,7 @@
 using System.Text.RegularExpressions;
 using Loci.Data;
 using Loci.Evaluation;
-using Loci.Evaluation.Ruler;
+using Loci.Evaluation.Tasks.Ruler;
 using Loci.Tests.Data;
 using Xunit;
 
