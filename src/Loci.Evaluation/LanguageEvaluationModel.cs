@@ -237,19 +237,17 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
     {
         private readonly GenerationRequest _request;
         private readonly Tokenizer? _tokenizer;
-        private readonly StreamingDecoder? _decoder;
+        private readonly StopTextFilter? _filter;
+        private readonly Sampler _sampler = new(new SamplerOptions { Temperature = 0 });
         private readonly StringBuilder _text = new();
         private readonly List<int> _tokens = [];
-        private readonly string[] _until;
-        private int? _end; // characters before the text that ended it
 
         public GreedyWriter(GenerationRequest request, Tokenizer? tokenizer, string name)
         {
             _request = request;
             _tokenizer = tokenizer;
-            _decoder = tokenizer?.CreateDecoder();
-            _until = [.. request.Until.Where(text => text.Length > 0)];
-            if (tokenizer is null && _until.Length > 0)
+            _filter = tokenizer is null ? null : new StopTextFilter(tokenizer.CreateDecoder(), request.Until);
+            if (tokenizer is null && request.Until.Any(text => text.Length > 0))
             {
                 throw new LociException($"The model {name} has no tokenizer, so that no text can end what it writes: use a task of token ids, such as mqar.");
             }
@@ -257,7 +255,7 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
 
         public int Last => _tokens[^1];
 
-        /// <summary>Takes the most likely token (of several the one with the smallest id) and says whether there is more to write after it.</summary>
+        /// <summary>Takes the most likely token and says whether there is more to write after it.</summary>
         public bool Next(ReadOnlySpan<float> logits)
         {
             if (_tokens.Count >= _request.MaximumTokens)
@@ -265,61 +263,20 @@ public sealed class LanguageEvaluationModel : IEvaluationModel
                 return false;
             }
 
-            var known = _tokenizer is null ? logits : logits[..Math.Min(logits.Length, _tokenizer.VocabularySize)];
-            var best = 0;
-            for (var id = 0; id < known.Length; id++)
-            {
-                if (!float.IsFinite(known[id]))
-                {
-                    throw new LociException("The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
-                }
-
-                best = known[id] > known[best] ? id : best;
-            }
-
-            _tokens.Add(best);
-            if (best == _tokenizer?.EndOfTextId)
+            _tokens.Add(_sampler.Next(_tokenizer is null ? logits : logits[..Math.Min(logits.Length, _tokenizer.VocabularySize)]));
+            if (Last == _tokenizer?.EndOfTextId)
             {
                 return false;
             }
 
-            if (_decoder is not null)
-            {
-                Append(_decoder.Append(best));
-            }
-
-            return _end is null && _tokens.Count < _request.MaximumTokens;
+            _text.Append(_filter is null ? [] : _filter.Append(Last));
+            return _filter is not { IsStopped: true } && _tokens.Count < _request.MaximumTokens;
         }
 
         public Generation Finish()
         {
-            if (_decoder is not null && _end is null)
-            {
-                Append(_decoder.Flush());
-            }
-
-            return new Generation(_text.ToString(0, _end ?? _text.Length), _tokens);
-        }
-
-        /// <summary>Adds text and looks for what ends it, which may have begun before.</summary>
-        private void Append(ReadOnlySpan<char> text)
-        {
-            var before = _text.Length;
-            _text.Append(text);
-            if (text.IsEmpty || _until.Length == 0)
-            {
-                return;
-            }
-
-            var from = Math.Max(0, before - _until.Max(end => end.Length) + 1);
-            var recent = _text.ToString(from, _text.Length - from);
-            foreach (var end in _until)
-            {
-                if (recent.IndexOf(end, StringComparison.Ordinal) is >= 0 and var place)
-                {
-                    _end = Math.Min(_end ?? int.MaxValue, from + place);
-                }
-            }
+            _text.Append(_filter is null ? [] : _filter.Flush());
+            return new Generation(_text.ToString(), _tokens);
         }
     }
 }

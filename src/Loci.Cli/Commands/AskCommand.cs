@@ -56,7 +56,7 @@ internal static class AskCommand
             WrittenText written;
             try
             {
-                written = new SessionWriter(session, loaded.Tokenizer, sampler).Write(writing.Tokens(result), keeps, interruption.Token);
+                written = new SessionWriter(new TextGenerator(session, loaded.Tokenizer, sampler), writing.Ends(result)).Write(keeps, interruption.Token);
             }
             catch (OutputException) when (keeps)
             {

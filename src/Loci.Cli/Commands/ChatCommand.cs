@@ -76,11 +76,12 @@ internal sealed class ChatCommand
             session.SaveAs(path);
         }
 
-        return new Chat(session, loaded.Tokenizer, new SessionWriter(session, loaded.Tokenizer, sampler), _writing.Tokens(result)).Run();
+        var writer = new SessionWriter(new TextGenerator(session, loaded.Tokenizer, sampler), _writing.Ends(result));
+        return new Chat(session, loaded.Tokenizer, writer).Run();
     }
 
     /// <summary>One chat. Answers go to standard output, everything else to standard error.</summary>
-    private sealed class Chat(Session session, Tokenizer tokenizer, SessionWriter writer, int tokens)
+    private sealed class Chat(Session session, Tokenizer tokenizer, SessionWriter writer)
     {
         private readonly List<int> _exchanges = []; // where each begins
         private int? _stopped;                      // the exit code of a signal that ended more than an answer
@@ -181,7 +182,7 @@ internal sealed class ChatCommand
 
             _exchanges.Add(start);
             var reading = Stopwatch.GetElapsedTime(begun);
-            var written = writer.Write(tokens, true, cancellationToken);
+            var written = writer.Write(true, cancellationToken);
             if (!written.EndsLine)
             {
                 session.Read(tokenizer.Encode("\n"), CancellationToken.None); // belongs to the answer, also to one that was ended

@@ -35,19 +35,19 @@ internal static class GenerateCommand
             using var loaded = LoadedModel.Load(result.GetValue(folder)!, result.GetValue(threads), result.GetValue(weights));
             var text = Options.ReadText(result.GetValue(prompt) ?? "");
             using var session = loaded.Model.CreateSession();
-            return Write(session, loaded.Tokenizer, sampler, text, writing.Tokens(result));
+            return Write(session, loaded.Tokenizer, new SessionWriter(new TextGenerator(session, loaded.Tokenizer, sampler), writing.Ends(result)), text);
         });
         return command;
     }
 
-    private static int Write(Session session, Tokenizer tokenizer, Sampler sampler, string prompt, int count)
+    private static int Write(Session session, Tokenizer tokenizer, SessionWriter writer, string prompt)
     {
         var begun = Stopwatch.GetTimestamp();
         SessionReader.Read(session, [tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)], CancellationToken.None);
         var reading = Stopwatch.GetElapsedTime(begun);
         using var interruption = Interruption.OfText();
         Console.Out.Write(prompt);
-        var written = new SessionWriter(session, tokenizer, sampler).Write(count, false, interruption.Token);
+        var written = writer.Write(false, interruption.Token);
         Console.Out.Write("\n");
         Console.Error.WriteLine(SessionText.Describe(written, reading, session));
         return interruption.Requested ? interruption.ExitCode : 0;

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Loci.Data;
 using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
@@ -16,41 +15,32 @@ internal readonly record struct WrittenText(int Tokens, TimeSpan Elapsed, TimeSp
 }
 
 /// <summary>Lets a session go on by itself and shows the text as it comes.</summary>
-internal sealed class SessionWriter(Session session, Tokenizer tokenizer, Sampler sampler)
+/// <param name="generator">Writes it.</param>
+/// <param name="options">When it ends.</param>
+internal sealed class SessionWriter(TextGenerator generator, GenerationOptions options)
 {
-    /// <summary>Writes until the text ends, so many tokens are written or somebody interrupts.</summary>
-    /// <param name="count">Tokens at most.</param>
+    /// <summary>Writes until the text ends or somebody interrupts.</summary>
     /// <param name="readsLast">Whether the session also reads the last token, to go on behind it.</param>
     /// <param name="cancellationToken">Ends the text.</param>
-    public WrittenText Write(int count, bool readsLast, CancellationToken cancellationToken)
+    public WrittenText Write(bool readsLast, CancellationToken cancellationToken)
     {
-        var decoder = tokenizer.CreateDecoder();
         var begun = Stopwatch.GetTimestamp();
         TimeSpan first = default;
-        var written = 0;
         var last = '\0';
-        while (written < count && !cancellationToken.IsCancellationRequested)
+        var text = generator.Begin(options);
+        while (!cancellationToken.IsCancellationRequested && text.MoveNext(CancellationToken.None))
         {
-            var next = sampler.Next(session.Logits[..tokenizer.VocabularySize]);
-            if (next == tokenizer.EndOfTextId)
-            {
-                break;
-            }
-
-            var text = decoder.Append(next);
-            last = text.IsEmpty ? last : text[^1];
-            Console.Out.Write(text);
-            first = written++ == 0 ? Stopwatch.GetElapsedTime(begun) : first;
-            if (readsLast || written < count)
-            {
-                session.Read(next);
-            }
+            last = text.Text.IsEmpty ? last : text.Text[^1];
+            Console.Out.Write(text.Text);
+            first = text.TokenCount == 1 && first == default ? Stopwatch.GetElapsedTime(begun) : first;
         }
 
         var elapsed = Stopwatch.GetElapsedTime(begun);
-        var rest = decoder.Flush();
-        last = rest.IsEmpty ? last : rest[^1];
-        Console.Out.Write(rest);
-        return new WrittenText(written, elapsed, first, last == '\n');
+        if (readsLast)
+        {
+            text.Complete();
+        }
+
+        return new WrittenText(text.TokenCount, elapsed, first, last == '\n');
     }
 }

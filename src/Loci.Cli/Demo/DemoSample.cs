@@ -20,23 +20,15 @@ internal static class DemoSample
     {
         var sampler = new Sampler(new SamplerOptions { Temperature = Temperature, TopP = TopP, Seed = seed });
         var text = new StringBuilder();
-        using var stream = model.CreateSession();
-        var decoder = tokenizer.CreateDecoder();
+        using var session = model.CreateSession();
         Show(prompt);
-        stream.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
-        for (var written = 0; written < count; written++)
+        session.Read([tokenizer.EndOfTextId, .. tokenizer.Encode(prompt)]);
+        var written = new TextGenerator(session, tokenizer, sampler).Begin(new GenerationOptions { MaximumTokens = count });
+        while (written.MoveNext())
         {
-            var next = sampler.Next(stream.Logits[..tokenizer.VocabularySize]);
-            if (next == tokenizer.EndOfTextId)
-            {
-                break;
-            }
-
-            Show(decoder.Append(next));
-            stream.Read(next);
+            Show(written.Text);
         }
 
-        Show(decoder.Flush());
         output.WriteLine();
         return text.ToString();
 
