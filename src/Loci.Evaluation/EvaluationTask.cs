@@ -74,7 +74,7 @@ public sealed record TaskOptions
         }
         catch (LociException exception)
         {
-            throw new LociException(exception.Message, exception) { IsUsage = true };
+            throw new LociException(ErrorKind.Usage, exception.Message, exception);
         }
     }
 
@@ -88,7 +88,7 @@ public sealed record TaskOptions
         {
             if (values.GroupBy(value => value).FirstOrDefault(group => group.Count() > 1) is { } twice)
             {
-                throw new LociException(FormattableString.Invariant($"The {what} of the contexts name {twice.Key} twice: give it once.")) { IsUsage = true };
+                throw new LociException(ErrorKind.Usage, FormattableString.Invariant($"The {what} of the contexts name {twice.Key} twice: give it once."));
             }
         }
     }

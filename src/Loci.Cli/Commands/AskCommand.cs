@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using Loci.Cli.Terminal;
+using Loci.Sessions;
 
 namespace Loci.Cli.Commands;
 

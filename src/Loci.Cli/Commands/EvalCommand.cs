@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Reflection;
 using Loci.Cli.Terminal;
 using Loci.Evaluation;
+using Loci.Formats;
 using Loci.Memory.Store;
 using Loci.Numerics;
 using Loci.Sessions;
@@ -78,7 +79,7 @@ internal sealed class EvalCommand
         var folder = result.GetValue(_out);
         if (folder is not null)
         {
-            MakeFolder(folder);
+            FileFailure.MakeFolder(folder);
         }
 
         using var writer = OpenExamples(result.GetValue(_examples));
@@ -330,20 +331,8 @@ internal sealed class EvalCommand
         {
             if (!File.Exists(path) && !Directory.Exists(path))
             {
-                throw new LociException($"There is no file or folder {path}: check the path.");
+                throw new LociException(ErrorKind.NotFound, $"There is no file or folder {path}: check the path.");
             }
-        }
-    }
-
-    private static void MakeFolder(string folder)
-    {
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"The folder {folder} cannot be made: {exception.Message}", exception);
         }
     }
 

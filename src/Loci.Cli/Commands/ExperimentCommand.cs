@@ -162,14 +162,7 @@ internal sealed class ExperimentCommand
 
     private static void SaveTokenizer(string folder, Tokenizer tokenizer)
     {
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"The folder {folder} cannot be made: {exception.Message}", exception);
-        }
+        FileFailure.MakeFolder(folder);
 
         TokenizerFile.Save(Path.Combine(folder, "tokenizer.json"), tokenizer);
     }

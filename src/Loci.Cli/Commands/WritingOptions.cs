@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Security.Cryptography;
 using Loci.Cli.Terminal;
 using Loci.Sessions;

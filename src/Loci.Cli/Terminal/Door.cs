@@ -70,7 +70,7 @@ internal static class Door
 
         (int code, string sentence) = cause switch
         {
-            LociException { IsUsage: true } => (Usage, "usage error: " + OneLine(cause.Message)),
+            LociException { Kind: ErrorKind.Usage } => (Usage, "usage error: " + OneLine(cause.Message)),
             LociException or OutputException => (Failure, "error: " + OneLine(cause.Message)),
             UsageException => (Usage, "usage error: " + OneLine(cause.Message)),
             OperationCanceledException => (ProcessSignals.OfProcess.Code ?? Interrupted, "interrupted"),

@@ -112,7 +112,7 @@ public sealed record ExperimentRunResult
         }
         catch (JsonException exception)
         {
-            throw new LociException($"{path} is damaged: remove it and the run is done again.", exception);
+            throw new LociException(ErrorKind.Damaged, $"{path} is damaged: remove it and the run is done again.", exception);
         }
     }
 

@@ -222,14 +222,7 @@ public sealed class ExperimentRunner
     private ExperimentRunResult? Do(ExperimentRun run, CancellationToken cancellationToken)
     {
         var folder = FolderOf(run);
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Writing(folder, exception);
-        }
+        FileFailure.MakeFolder(folder);
 
         using CpuDevice device = new(1);
         using LanguageModel model = new(ModelOf(run.Arm), device, run.Seed);
@@ -279,15 +272,6 @@ public sealed class ExperimentRunner
 
     private void KeepModel(LanguageModel model, string folder)
     {
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Writing(folder, exception);
-        }
-
         model.Save(folder);
         if (_task.Tokenizer is { } tokenizer)
         {
@@ -387,7 +371,7 @@ public sealed class ExperimentRunner
         }
         catch (JsonException exception)
         {
-            throw new LociException($"{file.Path} is damaged: remove it and the run starts again.", exception);
+            throw new LociException(ErrorKind.Damaged, $"{file.Path} is damaged: remove it and the run starts again.", exception);
         }
     }
 }

@@ -12,8 +12,8 @@ internal static class MissingPath
     /// <param name="path">The path as it was given.</param>
     /// <param name="reads">What is wanted, as the end of the sentence; empty for nothing particular.</param>
     public static LociException Of(string path, string reads) => IsAddress(path)
-        ? new($"{path} is an address and not a file: download it first and give the file.") { IsUsage = true }
-        : new(reads.Length > 0 ? $"There is no file or folder {path}: {reads}." : $"There is no file or folder {path}; check the path.");
+        ? new(ErrorKind.Usage, $"{path} is an address and not a file: download it first and give the file.")
+        : new(ErrorKind.NotFound, reads.Length > 0 ? $"There is no file or folder {path}: {reads}." : $"There is no file or folder {path}; check the path.");
 
     /// <summary>Whether a path is an address of the web or another service, such as <c>https://example.org/text.zip</c>.</summary>
     public static bool IsAddress(string path)

@@ -1,3 +1,5 @@
+using Loci.Formats;
+
 namespace Loci.Data;
 
 /// <summary>Turns what goes wrong in reading files and archives into one sentence.</summary>
@@ -7,7 +9,7 @@ internal static class ReadFailure
         exception is IOException or InvalidDataException or UnauthorizedAccessException or NotSupportedException;
 
     public static LociException Of(string name, Exception cause) =>
-        new($"Cannot read {name}: {cause.Message.ReplaceLineEndings(" ").TrimEnd('.')}.", cause);
+        new(FileFailure.KindOf(cause), $"Cannot read {name}: {cause.Message.ReplaceLineEndings(" ").TrimEnd('.')}.", cause);
 
     /// <summary>The items, whose failures become sentences. Around yields nothing can be caught, so each step is taken by hand.</summary>
     public static IEnumerable<T> Guard<T>(string name, IEnumerable<T> items)

@@ -15,7 +15,7 @@ internal static class FileFailure
         exception is IOException or UnauthorizedAccessException or NotSupportedException { InnerException: null };
 
     /// <summary>The failure to write <paramref name="path"/> as a sentence.</summary>
-    public static LociException Writing(string path, Exception cause) => new(cause switch
+    public static LociException Writing(string path, Exception cause) => new(KindOf(cause), cause switch
     {
         IOException when IsDiskFull(cause) =>
             $"Cannot write '{path}': the disk is full; free some space or choose another folder, then run again.",
@@ -30,13 +30,37 @@ internal static class FileFailure
     }, cause);
 
     /// <summary>The failure to read <paramref name="path"/> as a sentence.</summary>
-    public static LociException Reading(string path, Exception cause) => new(cause switch
+    public static LociException Reading(string path, Exception cause) => new(KindOf(cause), cause switch
     {
         FileNotFoundException or DirectoryNotFoundException => $"There is no file '{path}'; check the path.",
         UnauthorizedAccessException when Directory.Exists(path) => $"'{path}' is a folder where a file is needed; name a file in it.",
         UnauthorizedAccessException => $"Cannot read '{path}': permission denied; change its permissions or choose another file.",
         _ => $"Cannot read '{path}': {OneLine(cause.Message)}; check the file and the disk.",
     }, cause);
+
+    /// <summary>Makes a folder where there is none.</summary>
+    /// <exception cref="LociException">It cannot be made.</exception>
+    public static void MakeFolder(string folder)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception exception) when (Is(exception))
+        {
+            throw new LociException(KindOf(exception), $"The folder {folder} cannot be made: {OneLine(exception.Message)}.", exception);
+        }
+    }
+
+    /// <summary>What the operating system's failure is to a caller.</summary>
+    public static ErrorKind KindOf(Exception cause) => cause switch
+    {
+        FileNotFoundException or DirectoryNotFoundException => ErrorKind.NotFound,
+        UnauthorizedAccessException => ErrorKind.AccessDenied,
+        IOException { HResult: ReadOnlyFileSystemUnix } => ErrorKind.AccessDenied,
+        InvalidDataException => ErrorKind.Damaged,
+        _ => IsDiskFull(cause) ? ErrorKind.DiskFull : ErrorKind.Other,
+    };
 
     /// <summary>Makes something of what stood in a file, whose failures then name it.</summary>
     public static T Naming<T>(string path, Func<T> make)

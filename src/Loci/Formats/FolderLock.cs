@@ -14,14 +14,7 @@ internal sealed class FolderLock : IDisposable
     public static FolderLock Take(string folder, string taken)
     {
         var path = Path.Combine(folder, ".lock");
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (FileFailure.Is(exception))
-        {
-            throw FileFailure.Writing(folder, exception);
-        }
+        FileFailure.MakeFolder(folder);
 
         try
         {
@@ -29,7 +22,7 @@ internal sealed class FolderLock : IDisposable
         }
         catch (IOException exception) when (exception is not DirectoryNotFoundException && File.Exists(path))
         {
-            throw new LociException(taken, exception);
+            throw new LociException(ErrorKind.InUse, taken, exception);
         }
         catch (Exception exception) when (FileFailure.Is(exception))
         {

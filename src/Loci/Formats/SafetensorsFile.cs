@@ -59,6 +59,7 @@ public sealed class SafetensorsFile : IDisposable
         catch (FormatException exception)
         {
             throw new LociException(
+                ErrorKind.Damaged,
                 $"'{path}' is not a usable safetensors file because {exception.Message}; fetch or save it again.", exception);
         }
         catch (Exception exception) when (FileFailure.Is(exception))
@@ -119,7 +120,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <exception cref="LociException">The file has no tensor of that name.</exception>
     public TensorInfo Find(string name) => _byName.TryGetValue(name, out TensorInfo? tensor)
         ? tensor
-        : throw new LociException($"'{Path}' has no tensor '{name}'; it belongs to another model or version, so choose a matching file.");
+        : throw new LociException(ErrorKind.OtherModel, $"'{Path}' has no tensor '{name}'; it belongs to another model or version, so choose a matching file.");
 
     /// <summary>The description of a tensor that must have a given shape.</summary>
     /// <param name="name">Its name.</param>

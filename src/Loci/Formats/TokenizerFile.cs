@@ -90,31 +90,8 @@ public static partial class TokenizerFile
     public static void Save(string path, Tokenizer tokenizer)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        byte[] contents = Write(tokenizer);
-        string aside = $"{path}.{Guid.NewGuid():N}.tmp";
-        try
-        {
-            using (FileStream stream = new(aside, FileMode.CreateNew, FileAccess.Write, FileShare.None))
-            {
-                stream.Write(contents);
-                stream.Flush(flushToDisk: true);
-            }
-
-            File.Move(aside, path, overwrite: true);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or NotSupportedException)
-        {
-            try
-            {
-                File.Delete(aside);
-            }
-            catch (Exception cleanup) when (cleanup is IOException or UnauthorizedAccessException or NotSupportedException)
-            {
-                // The first failure is the one to report.
-            }
-
-            throw new LociException($"Cannot write {path}: {exception.Message.TrimEnd('.')}.", exception);
-        }
+        var contents = Write(tokenizer);
+        AtomicFile.Write(path, stream => stream.Write(contents));
     }
 
     private static byte[] ReadFile(string path)
@@ -122,16 +99,16 @@ public static partial class TokenizerFile
         ArgumentException.ThrowIfNullOrEmpty(path);
         try
         {
-            return File.Exists(path) ? File.ReadAllBytes(path) : throw new LociException($"There is no file {path}; check the path.");
+            return File.ReadAllBytes(path);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or NotSupportedException)
+        catch (Exception exception) when (FileFailure.Is(exception))
         {
-            throw new LociException($"Cannot read {path}: {exception.Message.TrimEnd('.')}.", exception);
+            throw FileFailure.Reading(path, exception);
         }
     }
 
     private static LociException Damaged(string name, Exception cause) =>
-        new($"Cannot read {name}: it is not valid JSON, perhaps damaged or cut short; copy or make it again.", cause);
+        new(ErrorKind.Damaged, $"Cannot read {name}: it is not valid JSON, perhaps damaged or cut short; copy or make it again.", cause);
 
     /// <summary>Makes a tokenizer of what a file holds.</summary>
     /// <param name="name">What to call the file in messages.</param>

@@ -113,14 +113,7 @@ public sealed class LanguageModel : IDisposable
     public void Save(string folder)
     {
         RequireExact("saved");
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new LociException($"The folder {folder} cannot be made: {exception.Message}", exception);
-        }
+        FileFailure.MakeFolder(folder);
 
         Configuration.Save(Path.Combine(folder, "config.json"));
         SafetensorsFile.Write(

@@ -19,6 +19,7 @@ internal static class MachineMemory
         if (needed > available)
         {
             throw new LociException(
+                ErrorKind.OutOfMemory,
                 FormattableString.Invariant($"A model of {parameters:#,0} parameters needs {ByteSize.Format(needed, available)} ")
                 + $"of memory {use}, and this machine has {ByteSize.Format(available, needed)}: choose a smaller model.");
         }

@@ -67,19 +67,17 @@ public static class ModelPresets
         }
 
         var wanted = ParseCount(text)
-            ?? throw new LociException($"There is no model size '{text}': use {string.Join(", ", SizeNames)}, or a number of parameters such as 12M.") { IsUsage = true };
+            ?? throw new LociException(ErrorKind.Usage, $"There is no model size '{text}': use {string.Join(", ", SizeNames)}, or a number of parameters such as 12M.");
         var best = Ladder.MinBy(Distance)!;
 
         // The ladder's steps are within a factor of two of each other; further off means that it does not reach.
         return Distance(best) < Math.Log(2)
             ? best
             : throw new LociException(
+                ErrorKind.Usage,
                 Invariant($"There is no model of about {text} parameters: with a vocabulary of {vocabularySize:#,0} tokens, embeddings included, the ")
                 + (best == Ladder[0] ? $"smallest has {Count(best)}; choose that or a larger size" : $"largest has {Count(best)}; choose that or a smaller size")
-                + ", or give the dimension and layers.")
-            {
-                IsUsage = true,
-            };
+                + ", or give the dimension and layers.");
 
         double Distance(ModelSize size) => Math.Abs(Math.Log(size.EstimateParameters(vocabularySize, tiedEmbeddings) / wanted));
         string Count(ModelSize size) => FormatCount(size.EstimateParameters(vocabularySize, tiedEmbeddings));

@@ -183,7 +183,7 @@ internal sealed class RwkvReader : IDisposable
 
     private float[] LogDecay(string name, Shape shape) => Array.ConvertAll(Configuration.Architecture == ModelArchitecture.Rwkv51 ? PerHead(name, shape) : Tensor(name, shape), decay => decay is >= 0 and <= 1
         ? (float)Math.Max(Math.Log(decay), LeastLogDecay)
-        : throw new LociException($"'{_path}' is damaged: the tensor '{name}' holds {decay}, but decays lie between 0 and 1; fetch or convert it again."));
+        : throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: the tensor '{name}' holds {decay}, but decays lie between 0 and 1; fetch or convert it again."));
 
     /// <summary>One number per head, for every dimension of the head.</summary>
     private float[] PerHead(string name, Shape shape)
@@ -203,7 +203,7 @@ internal sealed class RwkvReader : IDisposable
         var entry = Find(name);
         if (!Significant(shape).SequenceEqual(entry.Extents.Where(extent => extent != 1)) && !IsFlattened(shape, entry))
         {
-            throw new LociException($"'{_path}' is damaged: the tensor '{name}' has the shape [{string.Join(", ", entry.Extents)}] where the model needs {shape}; fetch or convert it again.");
+            throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: the tensor '{name}' has the shape [{string.Join(", ", entry.Extents)}] where the model needs {shape}; fetch or convert it again.");
         }
 
         _read.Add(name);
@@ -224,7 +224,7 @@ internal sealed class RwkvReader : IDisposable
         }
 
         var bad = Array.FindIndex(values, value => !float.IsFinite(value));
-        return bad < 0 ? values : throw new LociException($"'{_path}' is damaged: element {bad} of the tensor '{name}' is not a finite number; fetch or convert it again.");
+        return bad < 0 ? values : throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: element {bad} of the tensor '{name}' is not a finite number; fetch or convert it again.");
     }
 
     private Entry Find(string name) => _entries.TryGetValue(name, out var entry)
@@ -256,7 +256,7 @@ internal sealed class RwkvReader : IDisposable
         Span<byte> bytes = stackalloc byte[HeaderLength];
         if (_file.Length < HeaderLength || !TryRead(bytes) || BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic)
         {
-            throw new LociException($"'{_path}' is not a model file of rwkv.cpp: it does not begin like one; choose a .bin file that its converter wrote.");
+            throw new LociException(ErrorKind.Damaged, $"'{_path}' is not a model file of rwkv.cpp: it does not begin like one; choose a .bin file that its converter wrote.");
         }
 
         var header = MemoryMarshal.Cast<byte, int>(bytes);
@@ -269,7 +269,7 @@ internal sealed class RwkvReader : IDisposable
         RequireType(header[5], $"'{_path}'");
         if (vocabulary < 2 || dimension < 1 || layers < 1)
         {
-            throw new LociException($"'{_path}' is damaged: its header asks for {vocabulary} tokens, a width of {dimension} and {layers} layers; fetch or convert it again.");
+            throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: its header asks for {vocabulary} tokens, a width of {dimension} and {layers} layers; fetch or convert it again.");
         }
 
         while (_file.Position < _file.Length)
@@ -288,7 +288,7 @@ internal sealed class RwkvReader : IDisposable
         int axes = numbers[0], nameLength = numbers[1], type = numbers[2];
         if (axes is < 1 or > 4 || nameLength is < 1 or > LongestName)
         {
-            throw new LociException($"'{_path}' is damaged: a tensor after {_entries.Count} others has {axes} axes and a name of {nameLength} bytes; fetch or convert it again.");
+            throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: a tensor after {_entries.Count} others has {axes} axes and a name of {nameLength} bytes; fetch or convert it again.");
         }
 
         RequireRead(bytes[..(axes * sizeof(int))], "the header of a tensor");
@@ -304,7 +304,7 @@ internal sealed class RwkvReader : IDisposable
             count = extent < 1 || count > int.MaxValue / extent ? -1 : count * extent;
             if (count < 0)
             {
-                throw new LociException($"'{_path}' is damaged: the tensor '{name}' has the shape [{string.Join(", ", extents)}]; fetch or convert it again.");
+                throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: the tensor '{name}' has the shape [{string.Join(", ", extents)}]; fetch or convert it again.");
             }
         }
 
@@ -316,7 +316,7 @@ internal sealed class RwkvReader : IDisposable
 
         if (!_entries.TryAdd(name, new Entry(extents, (int)count, type == 1, _file.Position)))
         {
-            throw new LociException($"'{_path}' is damaged: it has the tensor '{name}' twice; fetch or convert it again.");
+            throw new LociException(ErrorKind.Damaged, $"'{_path}' is damaged: it has the tensor '{name}' twice; fetch or convert it again.");
         }
 
         _file.Position += length;
@@ -338,6 +338,7 @@ internal sealed class RwkvReader : IDisposable
         if (!embedding.Extents.SequenceEqual([vocabulary, dimension]))
         {
             throw new LociException(
+                ErrorKind.Damaged,
                 $"'{_path}' is damaged: its header asks for {vocabulary} tokens and a width of {dimension}, but the tensor 'emb.weight' has the shape [{string.Join(", ", embedding.Extents)}]; fetch or convert it again.");
         }
 
@@ -379,7 +380,7 @@ internal sealed class RwkvReader : IDisposable
         }
     }
 
-    private LociException CutShort(string where) => new($"'{_path}' ends inside {where}: it was cut short, so fetch or convert it again.");
+    private LociException CutShort(string where) => new(ErrorKind.Damaged, $"'{_path}' ends inside {where}: it was cut short, so fetch or convert it again.");
 
     private static string NameOf(ModelArchitecture architecture) => architecture switch
     {

@@ -78,7 +78,7 @@ public sealed class Sampler
         {
             if (!float.IsFinite(logits[id]))
             {
-                throw new LociException("The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
+                throw new LociException(ErrorKind.NotFinite, "The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
             }
 
             if (logits[id] > logits[likeliest])

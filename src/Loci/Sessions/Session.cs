@@ -259,6 +259,7 @@ public sealed class Session : IDisposable
             if (metadata.Model != model.Fingerprint())
             {
                 throw new LociException(
+                    ErrorKind.OtherModel,
                     $"The memory in '{path}' was written by another model, or with weights in another format: its states mean nothing to this one. "
                     + "Use the model that read the text, or read the text again.");
             }

@@ -32,6 +32,7 @@ internal static class SessionBudget
             if (state.ReadsEverything && all > budget)
             {
                 throw new LociException(
+                    ErrorKind.OutOfMemory,
                     $"The session's memory would take {ByteSize.Format(all, budget)} {after}, more than the budget of {ByteSize.Format(budget, all)}, and this model reads "
                     + "all of it for every token: raise the budget, store checkpoints as float16 or int8, or use a model with sparse selective caching, whose checkpoints "
                     + "can stay on the disk.");
@@ -46,7 +47,7 @@ internal static class SessionBudget
 
         if (needed > budget)
         {
-            throw new LociException(session.Path is null && session.CachedStates > 0
+            throw new LociException(ErrorKind.OutOfMemory, session.Path is null && session.CachedStates > 0
                 ? $"The session's memory would take {ByteSize.Format(needed, budget)} {after}, more than the budget of {ByteSize.Format(budget, needed)}: raise it, or give "
                     + "the session a file, in which its checkpoints can stay."
                 : $"The session needs {ByteSize.Format(needed, budget)}, even with all checkpoints on the disk, which is more than the budget of "

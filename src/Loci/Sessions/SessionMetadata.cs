@@ -34,11 +34,11 @@ internal sealed record SessionMetadata
         }
         catch (LociException exception)
         {
-            throw new LociException($"The file '{path}' is not the memory of a Loci session: {exception.Message}", exception);
+            throw new LociException(ErrorKind.Damaged, $"The file '{path}' is not the memory of a Loci session: {exception.Message}", exception);
         }
         catch (JsonException exception)
         {
-            throw new LociException($"The file '{path}' is not the memory of a Loci session, or of one that this version does not know.", exception);
+            throw new LociException(ErrorKind.Damaged, $"The file '{path}' is not the memory of a Loci session, or of one that this version does not know.", exception);
         }
     }
 }

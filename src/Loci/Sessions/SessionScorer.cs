@@ -100,5 +100,5 @@ internal static class SessionScorer
 
     private static TokenScore Finite(TokenScore score) => double.IsFinite(score.Loss)
         ? score
-        : throw new LociException("The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
+        : throw new LociException(ErrorKind.NotFinite, "The model's logits are not finite numbers: its weights are damaged, or its training diverged.");
 }

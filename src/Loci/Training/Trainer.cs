@@ -279,7 +279,7 @@ public sealed class Trainer : IDisposable
     }
 
     private static LociException Impossible(SafetensorsFile file) =>
-        new($"The checkpoint {file.Path} holds numbers that cannot be: it is damaged, so start the run again.");
+        new(ErrorKind.Damaged, $"The checkpoint {file.Path} holds numbers that cannot be: it is damaged, so start the run again.");
 
     private long TotalStepsUnder(TrainingOptions options)
     {

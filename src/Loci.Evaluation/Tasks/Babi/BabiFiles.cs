@@ -128,7 +128,7 @@ internal static partial class BabiFiles
 
         return found.Length > 0 && set is null
             ? found[0].File
-            : throw new LociException($"There is no file {(set is null ? "" : set + "/")}qa{task}_*_{split}.txt in {path}; give {Source}.");
+            : throw new LociException(ErrorKind.NotFound, $"There is no file {(set is null ? "" : set + "/")}qa{task}_*_{split}.txt in {path}; give {Source}.");
     }
 
     [GeneratedRegex(@"^qa(\d+)_.*_(test|train)\.txt$", RegexOptions.CultureInvariant)]

@@ -18,7 +18,7 @@ internal static class BabiSettings
                 || !int.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out int last)
                 || first < 1 || last < first || last > most)
             {
-                throw new LociException($"The setting tasks is '{text}'; use numbers from 1 to {most}, such as 1-5,7.") { IsUsage = true };
+                throw new LociException(ErrorKind.Usage, $"The setting tasks is '{text}'; use numbers from 1 to {most}, such as 1-5,7.");
             }
 
             tasks.UnionWith(Enumerable.Range(first, last - first + 1));
@@ -29,12 +29,12 @@ internal static class BabiSettings
 
     /// <summary>Where the data is.</summary>
     public static string PathOf(TaskOptions options, string task) =>
-        options.DataPath ?? throw new LociException($"The task {task} needs the files of bAbI; give the path of {BabiFiles.Source}.") { IsUsage = true };
+        options.DataPath ?? throw new LociException(ErrorKind.Usage, $"The task {task} needs the files of bAbI; give the path of {BabiFiles.Source}.");
 
     /// <summary>The split that is asked for.</summary>
     public static string SplitOf(TaskOptions options) => !options.Settings.TryGetValue("split", out string? split) ? "test"
         : split is "test" or "train" ? split
-        : throw new LociException($"The setting split is '{split}'; use test or train.") { IsUsage = true };
+        : throw new LociException(ErrorKind.Usage, $"The setting split is '{split}'; use test or train.");
 
     /// <summary>The folder that is asked for; null for none.</summary>
     public static string? SetOf(TaskOptions options) => options.Settings.TryGetValue("set", out string? set) ? set : null;

@@ -14,7 +14,7 @@ internal static class TaskFiles
     {
         if (options.DataPath is not { } path)
         {
-            throw new LociException($"The task {task.Name} needs its data: give --data {task.Name}=PATH, a file or folder with {Reads(task)}.") { IsUsage = true };
+            throw new LociException(ErrorKind.Usage, $"The task {task.Name} needs its data: give --data {task.Name}=PATH, a file or folder with {Reads(task)}.");
         }
 
         if (File.Exists(path))
@@ -47,7 +47,7 @@ internal static class TaskFiles
 
         return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) && value >= minimum
             ? value
-            : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give a whole number of at least {minimum}.") { IsUsage = true };
+            : throw new LociException(ErrorKind.Usage, $"The setting {name} of the task {task.Name} is '{text}': give a whole number of at least {minimum}.");
     }
 
     /// <summary>Whether a setting is <c>true</c>.</summary>
@@ -59,7 +59,7 @@ internal static class TaskFiles
             return false;
         }
 
-        return bool.TryParse(text, out var value) ? value : throw new LociException($"The setting {name} of the task {task.Name} is '{text}': give true or false.") { IsUsage = true };
+        return bool.TryParse(text, out var value) ? value : throw new LociException(ErrorKind.Usage, $"The setting {name} of the task {task.Name} is '{text}': give true or false.");
     }
 
     /// <summary>The first examples, if only so many are wanted.</summary>

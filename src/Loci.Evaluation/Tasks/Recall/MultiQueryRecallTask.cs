@@ -110,7 +110,7 @@ internal sealed class MultiQueryRecallTask : EvaluationTask
     private static T? Read<T>(TaskOptions options, string name, string expected, Func<string, T?> parse) where T : struct =>
         options.Settings.TryGetValue(name, out var text) ? parse(text) ?? throw Wrong(name, expected, text) : null;
 
-    private static LociException Wrong(string name, string expected, string text) => new($"The setting {name} of the task mqar takes {expected}, not '{text}'.") { IsUsage = true };
+    private static LociException Wrong(string name, string expected, string text) => new(ErrorKind.Usage, $"The setting {name} of the task mqar takes {expected}, not '{text}'.");
 
     private sealed class Query(ReadOnlyMemory<int> context, int value, int pairs, int distance, int? length) : EvaluationExample
     {

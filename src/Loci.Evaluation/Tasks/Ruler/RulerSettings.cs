@@ -15,7 +15,7 @@ internal static class RulerSettings
 
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
             ? value
-            : throw new LociException($"The setting {name} is '{text}'; use a whole number from {least} to {most}.") { IsUsage = true };
+            : throw new LociException(ErrorKind.Usage, $"The setting {name} is '{text}'; use a whole number from {least} to {most}.");
     }
 
     /// <summary>A decimal number in a range.</summary>
@@ -28,7 +28,7 @@ internal static class RulerSettings
 
         return double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value >= least && value <= most
             ? value
-            : throw new LociException(string.Create(CultureInfo.InvariantCulture, $"The setting {name} is '{text}'; use a number from {least} to {most}.")) { IsUsage = true };
+            : throw new LociException(ErrorKind.Usage, string.Create(CultureInfo.InvariantCulture, $"The setting {name} is '{text}'; use a number from {least} to {most}."));
     }
 
     /// <summary>One of the values of an enumeration, in lower case.</summary>
@@ -47,7 +47,7 @@ internal static class RulerSettings
             }
         }
 
-        throw new LociException($"The setting {name} is '{text}'; use {string.Join(", ", Enum.GetValues<T>().Select(Name))}.") { IsUsage = true };
+        throw new LociException(ErrorKind.Usage, $"The setting {name} is '{text}'; use {string.Join(", ", Enum.GetValues<T>().Select(Name))}.");
 
         static string Name(T value) => value.ToString().ToLowerInvariant();
     }

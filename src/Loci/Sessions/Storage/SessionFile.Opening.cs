@@ -107,7 +107,7 @@ internal sealed partial class SessionFile
         catch (IOException exception) when (exception.HResult ==
             (OperatingSystem.IsWindows() ? SharingViolationWindows : OperatingSystem.IsLinux() ? SharingViolationLinux : SharingViolationMac))
         {
-            throw new LociException($"The session file '{path}' is in use by another process; wait until it ends, or name another file.", exception);
+            throw new LociException(ErrorKind.InUse, $"The session file '{path}' is in use by another process; wait until it ends, or name another file.", exception);
         }
         catch (UnauthorizedAccessException exception) when (writable)
         {
@@ -316,8 +316,8 @@ internal sealed partial class SessionFile
     private LociException Damaged(string what) => Damaged(Path, what);
 
     private static LociException CutShort(string path, long length) =>
-        new($"The session file '{path}' is cut short at {length} bytes, within what was committed; fetch it again, restore a copy, or start the session anew.");
+        new(ErrorKind.Damaged, $"The session file '{path}' is cut short at {length} bytes, within what was committed; fetch it again, restore a copy, or start the session anew.");
 
     private static LociException Damaged(string path, string what) =>
-        new($"The session file '{path}' is damaged: {what}; restore a copy, or start the session anew.");
+        new(ErrorKind.Damaged, $"The session file '{path}' is damaged: {what}; restore a copy, or start the session anew.");
 }
