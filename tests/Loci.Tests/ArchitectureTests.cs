@@ -87,7 +87,7 @@ public sealed partial class ArchitectureTests
 
     private static string WithoutComments(string source) => Comment().Replace(source, "");
 
-    private static string Root()
+    internal static string Root()
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory);
         while (!File.Exists(Path.Combine(folder.FullName, "Loci.slnx")))
