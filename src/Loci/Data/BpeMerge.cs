@@ -4,7 +4,7 @@ namespace Loci.Data;
 /// <param name="Left">The first token.</param>
 /// <param name="Right">The second token.</param>
 /// <param name="Result">What they become: the token of both their bytes.</param>
-public readonly record struct BpeMerge(int Left, int Right, int Result);
+internal readonly record struct BpeMerge(int Left, int Right, int Result);
 
 /// <summary>A token that stands beside the vocabulary of a <see cref="BpeTokenizer"/>.</summary>
 /// <param name="Id">Its id.</param>
@@ -13,4 +13,4 @@ public readonly record struct BpeMerge(int Left, int Right, int Result);
 /// Whether it stands for no text and its content is ordinary text where it occurs (the document separator is such a one); otherwise its
 /// content, wherever it occurs, is this one token.
 /// </param>
-public sealed record AddedToken(int Id, string Content, bool IsSpecial = true);
+internal sealed record AddedToken(int Id, string Content, bool IsSpecial = true);

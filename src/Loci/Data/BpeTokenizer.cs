@@ -34,7 +34,7 @@ public sealed class BpeTokenizer : Tokenizer
     /// <param name="endOfTextId">The document separator: a special token.</param>
     /// <param name="options">Variants.</param>
     /// <exception cref="ArgumentException">The parts do not fit together; the message says what is wrong.</exception>
-    public BpeTokenizer(IReadOnlyList<byte[]> vocabulary, IReadOnlyList<BpeMerge> merges, IReadOnlyList<AddedToken> addedTokens, int endOfTextId, BpeTokenizerOptions? options = null)
+    internal BpeTokenizer(IReadOnlyList<byte[]> vocabulary, IReadOnlyList<BpeMerge> merges, IReadOnlyList<AddedToken> addedTokens, int endOfTextId, BpeTokenizerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(vocabulary);
         ArgumentNullException.ThrowIfNull(merges);
@@ -84,10 +84,10 @@ public sealed class BpeTokenizer : Tokenizer
     public BpeTokenizerOptions Options { get; }
 
     /// <summary>The merges, in the order of their ranks.</summary>
-    public IReadOnlyList<BpeMerge> Merges => _merges;
+    internal IReadOnlyList<BpeMerge> Merges => _merges;
 
     /// <summary>Special tokens, and tokens found in text before anything else.</summary>
-    public IReadOnlyList<AddedToken> AddedTokens => _added;
+    internal IReadOnlyList<AddedToken> AddedTokens => _added;
 
     /// <inheritdoc/>
     public override int VocabularySize => _bytes.Length;

@@ -4,7 +4,7 @@ namespace Loci.Data;
 /// Gives out a corpus once, in order, for evaluation: each document, begun by the end-of-text token, is cut into windows of T positions, and every token, and one end of
 /// text per document, is predicted exactly once. A window is a sequence of its own; windows shorter than T share a row while they fit, and what is left of a row is padding.
 /// </summary>
-public sealed class EvaluationRows
+internal sealed class EvaluationRows
 {
     private readonly TokenizedCorpus _corpus;
     private int _document;

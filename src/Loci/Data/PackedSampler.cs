@@ -3,7 +3,7 @@ namespace Loci.Data;
 /// <summary>Where a <see cref="PackedSampler"/> stands.</summary>
 /// <param name="Epoch">The passes over the corpus that are complete.</param>
 /// <param name="Position">The rows of this pass that have been given out.</param>
-public readonly record struct PackedSamplerState(long Epoch, int Position);
+internal readonly record struct PackedSamplerState(long Epoch, int Position);
 
 /// <summary>
 /// Gives out a corpus as training batches, pass after pass. In each pass every document, begun by the end-of-text token, is laid end to end in a random order; the line is cut
@@ -11,7 +11,7 @@ public readonly record struct PackedSamplerState(long Epoch, int Position);
 /// in each pass every token, and one end of text per document, is predicted exactly once. A document cut by the end of a row goes on as a sequence of its own. The orders depend on
 /// seed and pass alone, and a batch may hold the last rows of one pass and the first of the next. No memory is allocated after construction.
 /// </summary>
-public sealed class PackedSampler : ITrainingBatches
+internal sealed class PackedSampler : ITrainingBatches
 {
     private readonly TokenizedCorpus _corpus;
     private readonly ulong _seed;

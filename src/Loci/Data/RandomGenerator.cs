@@ -7,13 +7,13 @@ namespace Loci.Data;
 /// <param name="S1">Second word.</param>
 /// <param name="S2">Third word.</param>
 /// <param name="S3">Fourth word.</param>
-public readonly record struct RandomState(ulong S0, ulong S1, ulong S2, ulong S3);
+internal readonly record struct RandomState(ulong S0, ulong S1, ulong S2, ulong S3);
 
 /// <summary>
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by SplitMix64: the same numbers on every machine and .NET version,
 /// with a state that can be saved and restored.
 /// </summary>
-public sealed class RandomGenerator
+internal sealed class RandomGenerator
 {
     private ulong _s0;
     private ulong _s1;

@@ -6,7 +6,7 @@ namespace Loci.Data;
 /// <summary>
 /// Text that people give: UTF-8, whose byte order mark is dropped. Anything else is refused with a sentence that says how to convert it.
 /// </summary>
-public static class TextInput
+internal static class TextInput
 {
     /// <summary>Reads a text file.</summary>
     /// <param name="path">The file.</param>

@@ -46,7 +46,8 @@ public sealed class TokenBatch
     /// <summary>The number of positions at which something is predicted.</summary>
     public int PredictedCount { get; private set; }
 
-    internal void Clear()
+    /// <summary>Forgets all sequences; what stands in the rows stays until it is overwritten.</summary>
+    public void Clear()
     {
         SequenceCount = 0;
         PredictedCount = 0;
@@ -79,20 +80,37 @@ public sealed class TokenBatch
     }
 
     /// <summary>Begins a sequence whose inputs and targets the caller writes.</summary>
-    internal void AddSequence(int position, int predicted)
+    /// <param name="position">Where it begins in <see cref="Inputs"/>; sequences are added in order, and each row begins one.</param>
+    /// <param name="predicted">At how many of its positions something is predicted: the others have the target <see cref="Ignored"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The position does not lie behind the last sequence's.</exception>
+    public void AddSequence(int position, int predicted)
     {
+        Require(position, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(predicted);
         _sequenceStarts[SequenceCount++] = position;
         PredictedCount += predicted;
     }
 
     /// <summary>Writes a sequence at which nothing is predicted.</summary>
-    internal void AddPadding(int position, int endOfText, int count)
+    /// <param name="position">Where it begins.</param>
+    /// <param name="endOfText">The token that it is made of.</param>
+    /// <param name="count">Its positions; 0 adds none.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The batch has no such positions behind the last sequence's begin.</exception>
+    public void AddPadding(int position, int endOfText, int count)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
         if (count > 0)
         {
+            Require(position, count);
             _sequenceStarts[SequenceCount++] = position;
             Inputs.AsSpan(position, count).Fill(endOfText);
             Targets.AsSpan(position, count).Fill(Ignored);
         }
+    }
+
+    private void Require(int position, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(position, SequenceCount == 0 ? 0 : _sequenceStarts[SequenceCount - 1] + 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(position, Inputs.Length - count);
     }
 }

@@ -12,7 +12,7 @@ namespace Loci.Formats;
 /// The file aside is named <c>.name.tmp-XXXX</c>. One that a killed process left behind is removed by the next write of the same name; one that
 /// another living process is writing is left alone (it is held locked until it is renamed).
 /// </remarks>
-public static class AtomicFile
+internal static class AtomicFile
 {
     private const int BufferSize = 1 << 16;
     private const string Marker = ".tmp-";

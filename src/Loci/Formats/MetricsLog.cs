@@ -9,7 +9,7 @@ namespace Loci.Formats;
 /// process loses none; a line that was cut off all the same is dropped when the log is read or continued.
 /// </summary>
 /// <remarks>Numbers are written so that they read back to the same bits; NaN and infinities are written as strings. Not safe for several threads at once.</remarks>
-public sealed class MetricsLog : IDisposable
+internal sealed class MetricsLog : IDisposable
 {
     private static readonly (MetricsKind Kind, JsonEncodedText Name)[] KindNames =
     [

@@ -1,7 +1,7 @@
 namespace Loci.Formats;
 
 /// <summary>What a line of a metrics log tells.</summary>
-public enum MetricsKind
+internal enum MetricsKind
 {
     /// <summary>An optimizer step was taken.</summary>
     Step,
@@ -23,7 +23,7 @@ public enum MetricsKind
 }
 
 /// <summary>One line of a metrics log. Values that were not measured are null and take no room in the file.</summary>
-public readonly record struct MetricsRecord
+internal readonly record struct MetricsRecord
 {
     /// <summary>Describes one event.</summary>
     /// <param name="kind">What happened.</param>

@@ -14,7 +14,7 @@ namespace Loci.Formats;
 /// The data is read straight into the caller's memory. Reading from several threads at once is safe.
 /// Format: https://huggingface.co/docs/safetensors.
 /// </remarks>
-public sealed class SafetensorsFile : IDisposable
+public sealed class SafetensorsFile : IWeightSource, IDisposable
 {
     private const int LengthBytes = 8;
     private const int BlockBytes = 1 << 16;
@@ -35,7 +35,7 @@ public sealed class SafetensorsFile : IDisposable
     public string Path { get; }
 
     /// <summary>All tensors, in the order of their data.</summary>
-    public IReadOnlyList<TensorInfo> Tensors { get; }
+    internal IReadOnlyList<TensorInfo> Tensors { get; }
 
     /// <summary>The header's free-form strings (<c>__metadata__</c>).</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
@@ -78,7 +78,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <param name="metadata">Free-form strings for the header, or null.</param>
     /// <exception cref="ArgumentException">Two tensors have the same name, or the header passes the format's 100 MB.</exception>
     /// <exception cref="LociException">The disk is full or the folder cannot be written to.</exception>
-    public static void Write(string path, IEnumerable<TensorEntry> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    internal static void Write(string path, IEnumerable<TensorEntry> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(tensors);
         List<TensorEntry> entries = [.. tensors.OrderByDescending(entry => TensorElementTypes.Size(entry.Type))];
@@ -111,6 +111,31 @@ public sealed class SafetensorsFile : IDisposable
         });
     }
 
+    /// <inheritdoc/>
+    public void Require(IReadOnlyList<WeightShape> tensors)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        foreach (var (name, shape) in tensors)
+        {
+            _ = Find(name, shape.ToExtents());
+        }
+
+        var known = tensors.Select(tensor => tensor.Name).ToHashSet();
+        if (Tensors.FirstOrDefault(tensor => !known.Contains(tensor.Name)) is { } unknown)
+        {
+            throw new LociException(
+                ErrorKind.OtherModel,
+                $"The weights {Path} hold the tensor {unknown.Name}, which this model does not have: use the configuration that was saved with them.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Read(WeightShape tensor, Span<float> values)
+    {
+        ReadFloat(tensor.Name, values);
+        RequireFinite(tensor.Name);
+    }
+
     /// <summary>Whether the file has a tensor of that name.</summary>
     /// <param name="name">The name.</param>
     public bool Contains(string name) => _byName.ContainsKey(name);
@@ -118,7 +143,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <summary>The description of a tensor.</summary>
     /// <param name="name">Its name.</param>
     /// <exception cref="LociException">The file has no tensor of that name.</exception>
-    public TensorInfo Find(string name) => _byName.TryGetValue(name, out TensorInfo? tensor)
+    internal TensorInfo Find(string name) => _byName.TryGetValue(name, out TensorInfo? tensor)
         ? tensor
         : throw new LociException(ErrorKind.OtherModel, $"'{Path}' has no tensor '{name}'; it belongs to another model or version, so choose a matching file.");
 
@@ -126,7 +151,7 @@ public sealed class SafetensorsFile : IDisposable
     /// <param name="name">Its name.</param>
     /// <param name="shape">The shape wanted.</param>
     /// <exception cref="LociException">The file has no tensor of that name, or it has another shape.</exception>
-    public TensorInfo Find(string name, ReadOnlySpan<long> shape)
+    internal TensorInfo Find(string name, ReadOnlySpan<long> shape)
     {
         TensorInfo tensor = Find(name);
         return tensor.Shape.AsSpan().SequenceEqual(shape)

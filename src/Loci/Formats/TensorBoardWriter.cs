@@ -9,7 +9,7 @@ namespace Loci.Formats;
 /// An event file is a sequence of TFRecord frames (length, its masked CRC-32C, data, its masked CRC-32C), each holding one protocol-buffers message
 /// <c>tensorflow.Event</c>; the few fields needed are encoded here. Not safe for several threads at once.
 /// </remarks>
-public sealed class TensorBoardWriter : IDisposable
+internal sealed class TensorBoardWriter : IDisposable
 {
     private const int FrameHead = sizeof(ulong) + sizeof(uint);
     private const int FrameTail = sizeof(uint);

@@ -3,7 +3,7 @@ using System.Text;
 namespace Loci.Formats;
 
 /// <summary>The element type of a tensor in a safetensors file, by the name the format gives it.</summary>
-public enum TensorElementType
+internal enum TensorElementType
 {
     /// <summary><c>F32</c>: IEEE 754 single precision, the type Loci computes in.</summary>
     Float32,

@@ -3,7 +3,7 @@ using System.Collections.Immutable;
 namespace Loci.Formats;
 
 /// <summary>One tensor to be written to a safetensors file: its data is asked for only when its turn comes, and no copy of it is made.</summary>
-public sealed class TensorEntry
+internal sealed class TensorEntry
 {
     private TensorEntry(string name, TensorElementType type, ReadOnlySpan<long> shape, Action<TensorSink> write)
     {

@@ -10,7 +10,7 @@ namespace Loci.Formats;
 /// <param name="ElementCount">The product of the dimensions.</param>
 /// <param name="Position">Where its data begins, in bytes from the start of the file.</param>
 /// <param name="ByteLength">How many bytes its data takes.</param>
-public sealed record TensorInfo(
+internal sealed record TensorInfo(
     string Name, TensorElementType Type, string TypeName, ImmutableArray<long> Shape, long ElementCount, long Position, long ByteLength)
 {
     /// <summary>Name, type and shape on one line.</summary>

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace Loci.Formats;
 
 /// <summary>Takes the elements of one tensor on their way into a safetensors file; valid during the callback that received it.</summary>
-public sealed class TensorSink
+internal sealed class TensorSink
 {
     private readonly Stream _stream;
     private TensorEntry? _entry;

@@ -129,15 +129,28 @@ public sealed class LanguageModel : IDisposable
     {
         var configuration = ModelConfiguration.Load(Path.Combine(folder, "config.json"));
         using var file = SafetensorsFile.Open(Path.Combine(folder, "model.safetensors"));
-        using (var shapes = new LanguageModel(configuration, device, Initializer.ForShapes))
+        return Load(configuration, file, device, weights);
+    }
+
+    /// <summary>Makes a model of weights from anywhere.</summary>
+    /// <param name="configuration">The model's sizes and mixers.</param>
+    /// <param name="source">Its weights.</param>
+    /// <param name="device">Where the model lives.</param>
+    /// <param name="weights">How its large matrices are stored; they are rounded here where that is not float32.</param>
+    /// <exception cref="LociException">The source is damaged or of another model, or the machine has too little memory.</exception>
+    public static LanguageModel Load(ModelConfiguration configuration, IWeightSource source, Device device, WeightFormat weights = WeightFormat.Float32)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(source);
+        using (var shapes = new LanguageModel(configuration.Validate(), device, Initializer.ForShapes))
         {
-            shapes.RequireTensors(file);
+            source.Require(shapes.WeightShapes);
         }
 
         var model = new LanguageModel(RequireRoom(configuration, device), device, Initializer.ForLoading);
         try
         {
-            model.ReadWeights(file);
+            model.ReadWeights(source);
             model.ConvertWeights(weights);
             return model;
         }
@@ -179,7 +192,7 @@ public sealed class LanguageModel : IDisposable
     {
         RequireExact("overwritten");
         using var file = SafetensorsFile.Open(path);
-        RequireTensors(file);
+        file.Require(WeightShapes);
         ReadWeights(file);
     }
 
@@ -232,23 +245,12 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <summary>A tensor of a weight file that is copied from the device as it is written.</summary>
-    internal static TensorEntry Entry(Parameter parameter) => TensorEntry.Float32(parameter.Name, Extents(parameter.Shape), sink =>
+    internal static TensorEntry Entry(Parameter parameter) => TensorEntry.Float32(parameter.Name, parameter.Shape.ToExtents(), sink =>
     {
         var values = new float[parameter.Shape.Count];
         parameter.Save(values);
         sink.Write(values);
     });
-
-    internal static long[] Extents(Shape shape)
-    {
-        var extents = new long[shape.Rank];
-        for (var i = 0; i < extents.Length; i++)
-        {
-            extents[i] = shape[i];
-        }
-
-        return extents;
-    }
 
     /// <summary>Matrices that are used by linear maps and embeddings alone, which is what decays; gates and rates do not.</summary>
     private static bool IsLargeMatrix(Parameter parameter) => parameter.Decays && parameter.Shape.Rank == 2;
@@ -301,31 +303,15 @@ public sealed class LanguageModel : IDisposable
         return configuration;
     }
 
-    /// <summary>Checks that a file holds this model's tensors and no others.</summary>
-    private void RequireTensors(SafetensorsFile file)
-    {
-        foreach (var parameter in Parameters)
-        {
-            _ = file.Find(parameter.Name, Extents(parameter.Shape));
-        }
+    private IReadOnlyList<WeightShape> WeightShapes => [.. Parameters.Select(parameter => new WeightShape(parameter.Name, parameter.Shape))];
 
-        var known = Parameters.Select(parameter => parameter.Name).ToHashSet();
-        if (file.Tensors.FirstOrDefault(tensor => !known.Contains(tensor.Name)) is { } unknown)
-        {
-            throw new LociException(
-                $"The weights {file.Path} hold the tensor {unknown.Name}, which this model does not have: "
-                + "use the configuration that was saved with them.");
-        }
-    }
-
-    private void ReadWeights(SafetensorsFile file)
+    private void ReadWeights(IWeightSource source)
     {
         var buffer = new float[Parameters.Max(parameter => parameter.Shape.Count)];
         foreach (var parameter in Parameters)
         {
             var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
-            file.ReadFloat(parameter.Name, values);
-            file.RequireFinite(parameter.Name);
+            source.Read(new WeightShape(parameter.Name, parameter.Shape), values);
             parameter.Load(values);
         }
     }

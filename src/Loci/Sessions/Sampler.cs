@@ -56,7 +56,7 @@ public sealed class Sampler
     }
 
     /// <summary>The state of the random numbers: read it to save, set it to go on from there.</summary>
-    public RandomState State
+    internal RandomState State
     {
         get => _random.State;
         set => _random.State = value;

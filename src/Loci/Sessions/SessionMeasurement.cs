@@ -3,7 +3,7 @@ using Loci.Numerics;
 namespace Loci.Sessions;
 
 /// <summary>Sessions as they would be after long texts, without reading any: for measurements of time and space.</summary>
-public static class SessionMeasurement
+internal static class SessionMeasurement
 {
     /// <summary>Makes an unused session's memory as large as if so many tokens had been read, with contents that mean nothing.</summary>
     /// <param name="session">The session.</param>

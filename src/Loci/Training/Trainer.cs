@@ -337,7 +337,7 @@ public sealed class Trainer : IDisposable
     }
 
     private TensorEntry Entry(string prefix, Parameter parameter, DeviceSpan<float> source, float[] buffer) =>
-        TensorEntry.Float32(prefix + parameter.Name, LanguageModel.Extents(parameter.Shape), sink =>
+        TensorEntry.Float32(prefix + parameter.Name, parameter.Shape.ToExtents(), sink =>
         {
             var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
             Model.Device.CopyToHost(source, values);
@@ -347,7 +347,7 @@ public sealed class Trainer : IDisposable
     private void Read(SafetensorsFile file, string prefix, Parameter parameter, DeviceSpan<float> destination, float[] buffer)
     {
         var values = buffer.AsSpan(0, (int)parameter.Shape.Count);
-        file.ReadFloat(prefix + parameter.Name, LanguageModel.Extents(parameter.Shape), values);
+        file.ReadFloat(prefix + parameter.Name, parameter.Shape.ToExtents(), values);
         file.RequireFinite(prefix + parameter.Name);
         Model.Device.CopyFromHost(values, destination);
     }

@@ -158,7 +158,7 @@ public sealed record TrainingData
 }
 
 /// <summary>What a run folder's <c>training.json</c> says.</summary>
-public sealed record RunDescription
+internal sealed record RunDescription
 {
     /// <summary>How the model is trained.</summary>
     public required TrainingOptions Training { get; init; }

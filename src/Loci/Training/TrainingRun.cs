@@ -209,7 +209,7 @@ public sealed class TrainingRun : IDisposable
 
     /// <summary>What a run's folder says it is.</summary>
     /// <exception cref="LociException">The folder holds no run, or its description is damaged.</exception>
-    public static RunDescription ReadDescription(string folder)
+    internal static RunDescription ReadDescription(string folder)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
         var path = Path.Combine(folder, DescriptionName);

@@ -7,7 +7,7 @@ namespace Loci.Evaluation.Tasks.Recall;
 /// then every key once more, as a query, at an even distance from the end of the pairs that is drawn without replacement from a power law. What is to be predicted at a query is the value
 /// of its key, and nothing anywhere else. Row i is decided by the seed and i alone. No memory is allocated after construction.
 /// </summary>
-public sealed class MultiQueryRecall : ITrainingBatches
+internal sealed class MultiQueryRecall : ITrainingBatches
 {
     private readonly RandomGenerator _random = new(0);
     private readonly ulong _seed;

@@ -7,4 +7,4 @@ namespace Loci.Evaluation.Tasks.Ruler;
 /// <param name="Needles">Where in the input (in characters) the needle of each answer stands.</param>
 /// <param name="Depth">Where the first of the needles asked for stands, from 0 (before the haystack) to 1 (after it), as a part of the haystack's sentences or lines.</param>
 /// <param name="InputTokens">The tokens of the input.</param>
-public sealed record NeedleExample(string Input, string Continuation, IReadOnlyList<string> Answers, IReadOnlyList<Range> Needles, double Depth, int InputTokens);
+internal sealed record NeedleExample(string Input, string Continuation, IReadOnlyList<string> Answers, IReadOnlyList<Range> Needles, double Depth, int InputTokens);

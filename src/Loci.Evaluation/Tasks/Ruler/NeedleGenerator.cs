@@ -8,7 +8,7 @@ namespace Loci.Evaluation.Tasks.Ruler;
 /// Makes examples of a needle-in-a-haystack task. What an example holds is decided by the random generator, the options, the tokenizer and the text alone. The tokens of the haystack's parts are counted
 /// once, so that an example is nearly as quick as tokenizing it. For one thread at a time.
 /// </summary>
-public sealed class NeedleGenerator
+internal sealed class NeedleGenerator
 {
     /// <summary>RULER draws depths in prose from this many, evenly spaced from 0 to 100 in whole percent, none twice in an example.</summary>
     internal const int DepthSteps = 40;
