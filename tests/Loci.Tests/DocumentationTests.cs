@@ -34,7 +34,7 @@ public sealed partial class DocumentationTests
         TheoryData<string> documents = [];
         foreach (var path in Directory.GetFiles(ArchitectureTests.Root(), "*.md", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
         {
-            if (Block().IsMatch(File.ReadAllText(path)))
+            if (!path.Contains("/bin/", StringComparison.Ordinal) && !path.Contains("/obj/", StringComparison.Ordinal) && Block().IsMatch(File.ReadAllText(path)))
             {
                 documents.Add(Path.GetRelativePath(ArchitectureTests.Root(), path).Replace('\\', '/'));
             }
